@@ -1,0 +1,1 @@
+"""Data: manifests, readers, splits, decoding, transforms (floor 1)."""

@@ -1,0 +1,80 @@
+"""The manifest: one table, a row per image, and the store its pixels come from."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+PARTS = ("train", "validation", "test")
+
+
+class ImageStore(Protocol):
+    """Give the pixels of a manifest's images by their `path` entry; picklable, so that loader workers can hold it."""
+
+    def read(self, path: str) -> Image.Image:
+        """Return the upright 8-bit RGB image, or raise `danil.data.decoding.ImageError` naming the file."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Return the image's size in bytes as stored (part of the digest), or −1 where the file is missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Hold a data set: a table with one row per image, its tasks and where its pixels are.
+
+    `table` has a fresh `RangeIndex` and the columns `path` (text, unique; POSIX, relative to the store's root), one column per
+    task (class names as text, missing = unknown label), `group` (text; patient, lesion … equal to `path` where nothing
+    is known), `split` (`train`, `validation`, `test`, or missing = not assigned yet), then metadata columns as read.
+    `tasks` maps each label column to its class names, in the order of the network's outputs; the first task is the
+    main one. `root` is the folder that paths are relative to (`None` for sets made at run time); `source` is
+    `READER:PATH` as the user could type it again. `grouped` tells whether `group` carries real information.
+    """
+
+    table: pd.DataFrame
+    tasks: Mapping[str, tuple[str, ...]]
+    store: ImageStore
+    source: str
+    root: Path | None = None
+    grouped: bool = False
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def task(self) -> str:
+        """Return the name of the main task."""
+        return next(iter(self.tasks))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the class names of the main task, in the order of the network's outputs."""
+        return self.tasks[self.task]
+
+    def labels(self, task: str | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return class indices, shape `(N,)` int64, −1 where the label is unknown."""
+        name = self.task if task is None else task
+        codes = pd.Categorical(self.table[name], categories=list(self.tasks[name])).codes
+        return np.asarray(codes, dtype=np.int64)
+
+    def part(self, name: str) -> "Manifest":
+        """Return the rows whose `split` is `name`, in order."""
+        return self.take(np.flatnonzero((self.table["split"] == name).to_numpy()))
+
+    def take(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> "Manifest":
+        """Return the rows at these positions, in the order given."""
+        return replace(self, table=self.table.iloc[np.asarray(rows, dtype=np.int64)].reset_index(drop=True))
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of paths, labels, groups, split, class names and stored sizes, independent of row order."""
+        columns = ["path", *self.tasks, "group", "split"]
+        rows = self.table[columns].astype("string").fillna("\0").itertuples(index=False, name=None)
+        lines = sorted("\x1f".join((*row, str(self.store.size(row[0])))) for row in rows)
+        header = repr([(task, list(names)) for task, names in self.tasks.items()])
+        return hashlib.sha256("\x1e".join([header, *lines]).encode()).hexdigest()

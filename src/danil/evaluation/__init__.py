@@ -1,0 +1,1 @@
+"""Evaluation: a run or a predictions table to metrics (floor 3)."""

@@ -1,0 +1,1 @@
+"""Explanation: response maps as pictures (floor 3)."""

@@ -1,0 +1,1 @@
+"""Models: backbones over timm, weights, heads (floor 1)."""

@@ -1,0 +1,36 @@
+"""The one contract every training objective keeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+Targets = Tensor | Mapping[str, Tensor]
+"""`(B,)` int64 class indices, or task → `(B,)`; −1 means unknown and is masked."""
+
+Logits = Tensor | Mapping[str, Tensor]
+"""`(B, K)`, or task → `(B, K)`; auxiliary heads under `aux/<task>`."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Hold what an objective made of one batch.
+
+    `total` is the scalar to call `backward` on. `logits` is what the network returned for the batch (attached).
+    `parts` are attached, already weighted scalars that sum to `total`. `stats` are detached 0-d tensors to log;
+    they stay on the device, so reading one is the caller's synchronisation. `losses` is the detached loss of each
+    image, `(B,)`, for samplers that draw by loss; `None` where no such number exists.
+    """
+
+    total: Tensor
+    logits: Logits
+    parts: Mapping[str, Tensor]
+    stats: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    losses: Tensor | None = None
+
+
+class Objective(Protocol):
+    """Run the model on a batch and return its loss, ready for `backward`."""
+
+    def __call__(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms: ...
