@@ -33,4 +33,6 @@ class Terms:
 class Objective(Protocol):
     """Run the model on a batch and return its loss, ready for `backward`."""
 
-    def __call__(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms: ...
+    def __call__(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
+        """Return the terms of one batch; `images` is `(B, C, H, W)` as the network receives it."""
+        ...

@@ -1,0 +1,128 @@
+"""Checkpoints: one safetensors file with its state as JSON and a digest; never a pickle."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from danil.data.atomic import write_atomically
+
+
+class CheckpointError(ValueError):
+    """Say which checkpoint could not be used and why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Hold what a checkpoint file held: a tree of plain values and tensors, and where it was read."""
+
+    state: dict[str, Any]
+    path: Path
+
+
+def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> Path:
+    """Write a tree of dicts, lists, tensors and plain values to one safetensors file, atomically.
+
+    An existing file is kept beside it as `<name>.previous.safetensors`, so that damage to one costs one save at most.
+    """
+    target = Path(path)
+    tensors: dict[str, Tensor] = {}
+    tree = packed(state, tensors)
+    metadata = {"state": json.dumps(tree), "digest": digest(tensors, tree)}
+    content = save(tensors, metadata)
+    if target.exists():
+        target.replace(previous(target))
+    return write_atomically(target, content)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Return the checkpoint in this file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, not a checkpoint of ours, or its digest does not match.
+    """
+    target = Path(path)
+    try:
+        with safe_open(target, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tree = json.loads(metadata["state"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint `{target}` does not exist.") from error
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint `{target}` is damaged or not a danil checkpoint: {error}.") from error
+    if metadata.get("digest") != digest(tensors, tree):
+        raise CheckpointError(f"checkpoint `{target}` is damaged: its digest does not match its content.")
+    return Checkpoint(unpacked(tree, tensors), target)
+
+
+def latest_checkpoint(path: str | Path) -> Checkpoint | None:
+    """Return the newest sound checkpoint of this name, with a warning where an older one has to do; `None` without any.
+
+    Raises:
+        CheckpointError: files are there, but none is sound.
+    """
+    target = Path(path)
+    candidates = [file for file in (target, previous(target)) if file.exists()]
+    faults: list[str] = []
+    for file in candidates:
+        try:
+            found = read_checkpoint(file)
+        except CheckpointError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            warnings.warn(f"{faults[0]} Going on from `{file}`, one save earlier.", stacklevel=2)
+        return found
+    if faults:
+        raise CheckpointError(" ".join(faults) + " Start again with `--overwrite`.")
+    return None
+
+
+def previous(path: Path) -> Path:
+    """Return where the save before this one is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def packed(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return the value as JSON, its tensors moved into `tensors`."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"items": [[key, packed(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [packed(item, tensors) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
+
+
+def unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Return the tree that `packed` was given (tuples come back as lists)."""
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        return {key: unpacked(item, tensors) for key, item in value["items"]}
+    if isinstance(value, list):
+        return [unpacked(item, tensors) for item in value]
+    return value
+
+
+def digest(tensors: Mapping[str, Tensor], tree: Any) -> str:
+    """Return the SHA-256 (hex) of the tree, and of the tensors' names, types, shapes and bytes."""
+    total = hashlib.sha256(json.dumps(tree).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return total.hexdigest()

@@ -1,0 +1,209 @@
+"""The run folder: one run, one folder, every later verb takes this folder and nothing else."""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from danil.data.atomic import write_atomically
+from danil.data.manifest import Manifest
+from danil.runs.recipe import Recipe, read_recipe
+
+LIBRARIES = (
+    "danil-torch",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning-fabric",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "pillow",
+)
+
+
+class RunError(ValueError):
+    """Say which run folder cannot be used, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Name the files of one run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Return the complete recipe, as resolved."""
+        return self.path / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Return versions, device, git state and command."""
+        return self.path / "environment.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Return the table of images used, with their split."""
+        return self.path / "manifest.csv"
+
+    @property
+    def data(self) -> Path:
+        """Return the record of the data: source, root, digest, tasks and class names."""
+        return self.path / "data.json"
+
+    @property
+    def log(self) -> Path:
+        """Return the table of epochs."""
+        return self.path / "log.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """Return the predictions on the test part."""
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the metrics of the test part."""
+        return self.path / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        """Return the HTML report."""
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """Return the folder of figures."""
+        return self.path / "figures"
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the checkpoint of this name: `last` (to resume) or `best` (to predict)."""
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of the data.
+
+        Raises:
+            RunError: the folder is not a run, or its record is damaged.
+        """
+        try:
+            return json.loads(self.data.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"`{self.path}` is not a run folder: it has no `{self.data.name}`.") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"`{self.data}` is damaged: {error}.") from error
+
+    def read_recipe(self) -> Recipe:
+        """Return the run's recipe."""
+        if not self.recipe.is_file():
+            raise RunError(
+                f"`{self.path}` is not a run folder: it has no `{self.recipe.name}`. Make one with `danil train`."
+            )
+        return read_recipe(str(self.recipe))
+
+
+def create_run(
+    path: str | Path, recipe: Recipe, manifest: Manifest, command: Sequence[str], overwrite: bool
+) -> RunFolder:
+    """Make a run folder and write recipe, environment and manifest into it.
+
+    Raises:
+        RunError: something is already there and `overwrite` is off, or `overwrite` would delete what is no run.
+    """
+    folder = RunFolder(Path(path))
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        if not overwrite:
+            raise RunError(
+                f"`{folder.path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, "
+                "or choose another `--out`."
+            )
+        if not folder.recipe.is_file():
+            raise RunError(
+                f"`{folder.path}` is not a run folder, so `--overwrite` does not delete it. Choose another `--out`."
+            )
+        shutil.rmtree(folder.path)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder.environment, json.dumps(environment(command), indent=2))
+    write_atomically(folder.manifest, manifest.table.to_csv(index=False))
+    write_atomically(folder.data, json.dumps(data_record(manifest), indent=2))
+    write_atomically(folder.recipe, recipe.toml())
+    return folder
+
+
+def data_record(manifest: Manifest) -> dict[str, Any]:
+    """Return what identifies the data: source, root, digest, tasks and class names."""
+    return {
+        "source": manifest.source,
+        "root": None if manifest.root is None else str(manifest.root),
+        "digest": manifest.digest(),
+        "grouped": manifest.grouped,
+        "tasks": {task: list(names) for task, names in manifest.tasks.items()},
+        "images": {str(part): int(count) for part, count in manifest.table["split"].value_counts().items()},
+    }
+
+
+def check_same_data(folder: RunFolder, manifest: Manifest) -> None:
+    """Refuse data that are not those the run was started with.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    was, now = folder.record(), data_record(manifest)
+    if was["tasks"] != now["tasks"]:
+        raise RunError(f"`{folder.path}` was trained on classes {was['tasks']}, the data now have {now['tasks']}.")
+    if was["digest"] != now["digest"]:
+        raise RunError(
+            f"`{folder.path}` was started on other data (digest {was['digest'][:12]}, now {now['digest'][:12]}): "
+            "images, labels, groups or split have changed. Restore the data, or start a new run with another `--out`."
+        )
+
+
+def environment(command: Sequence[str]) -> dict[str, Any]:
+    """Return versions, device, git state and command of this process."""
+    return {
+        "command": list(command),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: installed(name) for name in LIBRARIES},
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] or ["cpu"],
+        "git": git_state(),
+    }
+
+
+def installed(name: str) -> str | None:
+    """Return a library's installed version."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_state() -> str | None:
+    """Return `git describe` of this package's checkout, `None` outside one."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def command_line() -> list[str]:
+    """Return the command of this process, the program by its name alone."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,238 @@
+"""The recipe: every choice of a training run, complete, validated and frozen."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+BUILT_IN = ("standard", "paper", "quick")
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class RecipeError(ValueError):
+    """Say which key of a recipe is wrong, why, and what is allowed."""
+
+
+class Section(BaseModel):
+    """Refuse unknown keys and change after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials."""
+
+    source: str | None = None
+    size: Annotated[int, Field(ge=16, le=4096)] = 224
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    limit: Count | None = None
+    cache: Literal["memory", "none"] = "memory"
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    preprocessing: Literal["none", "dil"] = "none"
+
+
+class Split(Section):
+    """Say how images are divided: `auto` takes official parts, else (with `groups`) keeps groups together, else draws.
+
+    `test` and `validation` are shares of all images; every draw is stratified by the main label.
+    """
+
+    kind: Literal["auto", "random", "grouped", "official", "column"] = "auto"
+    groups: bool = True
+    test: Share = 0.2
+    validation: Share = 0.15
+    seed: int = 0
+    file: str | None = None
+
+
+class Model(Section):
+    """Name the backbone (any timm name) and its initial weights (`hub`, `package`, `none` or a file)."""
+
+    backbone: str = "resnet50"
+    weights: str = "hub"
+    head: Literal["linear", "canet"] = "linear"
+    dropout: Share = 0.0
+
+
+class Objective(Section):
+    """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`)."""
+
+    name: Literal["base", "danil", "ohem", "batch_selection", "multitask", "dil", "canet", "canet_single"] = "danil"
+    weight: NonNegative = 1e-5
+    epsilon: Positive = 1e-4
+    formulation: Literal["margin", "literal"] = "margin"
+    normalization: Literal["frozen", "coupled", "running"] = "frozen"
+    map_scale: Literal["sample", "batch"] = "sample"
+    distance: Literal["mean", "sum"] = "mean"
+    form: Literal["reciprocal", "log"] = "reciprocal"
+    strength: Positive | None = None
+    detach: bool = False
+    rival: Literal["predicted", "runner_up"] = "predicted"
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.7
+    label_smoothing: Share = 0.0
+
+
+class Train(Section):
+    """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part."""
+
+    epochs: Count = 30
+    batch_size: Count = 32
+    optimizer: str = "adamw"
+    lr: Positive = 3e-4
+    momentum: Share = 0.9
+    weight_decay: NonNegative = 0.05
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    balance: Literal["none", "sampler", "weights"] = "weights"
+    clip: Positive | None = None
+    ema: Share = 0.0
+    select: Literal["last", "best"] = "best"
+    patience: Count | None = None
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    devices: Count = 1
+    channels_last: bool = True
+    compile: bool = False
+    save_every: Annotated[int, Field(ge=0)] = 0
+    measure_every: Annotated[int, Field(ge=0)] = 0
+    max_steps: Count | None = None
+
+
+class Augment(Section):
+    """Say how training images vary; strengths are fractions, 0 switches one off."""
+
+    flip: bool = True
+    rotate90: bool = True
+    crop: Share = 0.15
+    brightness: Share = 0.1
+    contrast: Share = 0.1
+    saturation: Share = 0.1
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+
+
+class Recipe(Section):
+    """Hold every choice of a run; optional keys that are not given are off."""
+
+    seed: int = 0
+    data: Data = Data()
+    split: Split = Split()
+    model: Model = Model()
+    objective: Objective = Objective()
+    train: Train = Train()
+    augment: Augment = Augment()
+
+    def toml(self) -> str:
+        """Return the complete recipe as TOML (a key that is off is left out)."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+    @property
+    def views(self) -> int:
+        """Return how many views of an image are fused at prediction time."""
+        return 8 if self.objective.name == "dil" else 1
+
+
+def read_recipe(name: str = "standard", settings: Iterable[str] = (), seed: int | None = None) -> Recipe:
+    """Return a built-in recipe, or one read from a TOML file, with `a.b=c` settings applied.
+
+    Settings' values are TOML (`3`, `true`, `"text"`); what is no TOML is taken as text; `none` leaves a key out.
+
+    Raises:
+        RecipeError: naming the key, its value and what is allowed; unknown names come with the nearest known ones.
+    """
+    source, text = recipe_text(name)
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(
+            f"recipe `{source}` is not valid TOML: {error}. See `danil train --help` for keys."
+        ) from error
+    for setting in settings:
+        apply_setting(tree, setting)
+    if seed is not None:
+        tree["seed"] = seed
+    return validated(tree, source)
+
+
+def recipe_text(name: str) -> tuple[str, str]:
+    """Return where the recipe was found and its TOML text."""
+    if name in BUILT_IN:
+        return name, (files("danil.runs") / f"{name}.toml").read_text(encoding="utf-8")
+    path = Path(name)
+    if not path.is_file():
+        raise RecipeError(
+            f"recipe `{name}` is neither built in ({', '.join(BUILT_IN)}) nor a file.{nearest(name, BUILT_IN)}"
+        )
+    try:
+        return name, path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise RecipeError(f"recipe `{name}` could not be read as UTF-8 text: {error}.") from error
+
+
+def apply_setting(tree: dict[str, Any], setting: str) -> None:
+    """Put one `a.b=c` into the tree of sections."""
+    key, separator, value = setting.partition("=")
+    names = key.strip().split(".")
+    if not separator or not all(names):
+        raise RecipeError(f"setting `{setting}` is not of the form `section.key=value`, e.g. `train.epochs=8`.")
+    branch = tree
+    for name in names[:-1]:
+        branch = branch.setdefault(name, {})
+        if not isinstance(branch, dict):
+            raise RecipeError(f"setting `{setting}`: `{name}` is a value, not a section.")
+    if value.strip() == "none" and optional(names):
+        branch.pop(names[-1], None)
+    else:
+        branch[names[-1]] = parsed(value.strip())
+
+
+def optional(names: list[str]) -> bool:
+    """Tell whether the key at this path may be switched off with `none`."""
+    section: Any = Recipe
+    for name in names[:-1]:
+        field = section.model_fields.get(name)
+        section = field.annotation if field else Section
+    field = section.model_fields.get(names[-1])
+    return field is not None and field.default is None
+
+
+def parsed(value: str) -> Any:
+    """Return the TOML value, or the text itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def validated(tree: Mapping[str, Any], source: str) -> Recipe:
+    """Return the recipe, or raise one `RecipeError` that lists every fault."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        faults = "; ".join(fault(item["loc"], item["type"], item["msg"], item["input"]) for item in error.errors())
+        raise RecipeError(f"recipe `{source}`: {faults}") from error
+
+
+def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    """Return one fault in words, with the nearest known keys where the key is unknown."""
+    key = ".".join(str(name) for name in place)
+    if kind != "extra_forbidden":
+        return f"`{key}` is {value!r}: {message[0].lower()}{message[1:]}"
+    section: Any = Recipe
+    for name in place[:-1]:
+        section = section.model_fields[str(name)].annotation
+    known = list(section.model_fields)
+    return f"`{key}` is not a known key.{nearest(str(place[-1]), known)} Known here: {', '.join(known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean …?`, or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
