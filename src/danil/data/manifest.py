@@ -1,7 +1,8 @@
 """The manifest: one table, a row per image, and the store its pixels come from."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,11 @@ import pandas as pd
 from PIL import Image
 
 PARTS = ("train", "validation", "test")
+RESERVED = ("path", "group", "split")
+
+
+class DataError(ValueError):
+    """Say which data source cannot be used, why, and what to do."""
 
 
 class ImageStore(Protocol):
@@ -29,9 +35,9 @@ class ImageStore(Protocol):
 class Manifest:
     """Hold a data set: a table with one row per image, its tasks and where its pixels are.
 
-    `table` has a fresh `RangeIndex` and the columns `path` (text, unique; POSIX, relative to the store's root), one column per
-    task (class names as text, missing = unknown label), `group` (text; patient, lesion … equal to `path` where nothing
-    is known), `split` (`train`, `validation`, `test`, or missing = not assigned yet), then metadata columns as read.
+    `table` has a fresh `RangeIndex` and the columns `path` (text, unique; POSIX, relative to the store's root), one column
+    per task (class names as text, missing = unknown label), `group` (text; patient, lesion … equal to `path` where
+    nothing is known), `split` (`train`, `validation`, `test`, or missing = not assigned yet), then metadata columns as read.
     `tasks` maps each label column to its class names, in the order of the network's outputs; the first task is the
     main one. `root` is the folder that paths are relative to (`None` for sets made at run time); `source` is
     `READER:PATH` as the user could type it again. `grouped` tells whether `group` carries real information.
@@ -72,9 +78,64 @@ class Manifest:
         return replace(self, table=self.table.iloc[np.asarray(rows, dtype=np.int64)].reset_index(drop=True))
 
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of paths, labels, groups, split, class names and stored sizes, independent of row order."""
+        """Return the SHA-256 (hex) of paths, labels, groups, split, class names and stored sizes, whatever the row order."""
         columns = ["path", *self.tasks, "group", "split"]
         rows = self.table[columns].astype("string").fillna("\0").itertuples(index=False, name=None)
         lines = sorted("\x1f".join((*row, str(self.store.size(row[0])))) for row in rows)
         header = repr([(task, list(names)) for task, names in self.tasks.items()])
         return hashlib.sha256("\x1e".join([header, *lines]).encode()).hexdigest()
+
+
+def assembled(
+    table: pd.DataFrame,
+    tasks: Mapping[str, Sequence[str]],
+    *,
+    store: ImageStore,
+    source: str,
+    root: Path | None = None,
+) -> Manifest:
+    """Return the manifest of a reader's table, which needs `path` and the tasks' columns; the rest is completed.
+
+    `group` and `split` are added where absent; an image without a group is a group of its own.
+
+    Raises:
+        DataError: no rows, a path twice, a task named like a column of ours, or a label that is no class.
+    """
+    if table.empty:
+        raise DataError(f"`{source}` holds no images.")
+    clash = [task for task in tasks if task in RESERVED]
+    if clash:
+        raise DataError(f"`{source}`: a label column cannot be called `{clash[0]}`. Rename it.")
+    whole = table.reset_index(drop=True)
+    whole["path"] = whole["path"].astype("str")
+    twice = whole["path"][whole["path"].duplicated()].unique()
+    if len(twice):
+        raise DataError(f"`{source}` lists {counted(twice, 'image')} more than once. Keep one row for each image.")
+    grouped = "group" in whole and bool(whole["group"].notna().any())
+    whole["group"] = whole["group"].astype("str").fillna(whole["path"]) if grouped else whole["path"]
+    whole["split"] = whole["split"].astype("str") if "split" in whole else pd.Series(None, whole.index, dtype="str")
+    for task, names in tasks.items():
+        whole[task] = whole[task].astype("str")
+        odd = natural(set(whole[task].dropna()) - set(names))
+        if odd:
+            raise DataError(f"`{source}`: `{task}` has {counted(odd, 'value')} that are none of {', '.join(names)}.")
+    front = ["path", *tasks, "group", "split"]
+    whole = whole[front + [column for column in whole.columns if column not in front]]
+    named = {task: tuple(names) for task, names in tasks.items()}
+    return Manifest(whole, named, store, source, root, grouped)
+
+
+def natural(names: Iterable[str]) -> list[str]:
+    """Return names sorted as a person would: `stage2` before `stage10`."""
+
+    def pieces(name: str) -> list[tuple[str, int]]:
+        return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+    return sorted(names, key=lambda name: (pieces(name), name))
+
+
+def counted(names: Iterable[str], noun: str) -> str:
+    """Return a count and the first few names: `7 files (a, b, c …)`."""
+    listed = list(names)
+    shown = ", ".join(f"`{name}`" for name in listed[:5]) + (" …" if len(listed) > 5 else "")
+    return f"{len(listed)} {noun}{'' if len(listed) == 1 else 's'} ({shown})"

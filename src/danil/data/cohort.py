@@ -1,0 +1,132 @@
+"""Reader `csv`: a CSV, TSV or Parquet table that lists images, labels, groups and parts."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from danil.data.decoding import SUFFIXES
+from danil.data.files import FileImages
+from danil.data.folder import PART_NAMES
+from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
+from danil.data.table import complete, read_table, required
+
+OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding")
+GUESSES: Mapping[str, tuple[str, ...]] = {
+    "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
+    "label": ("label", "class", "diagnosis", "dx", "target", "category", "grade"),
+    "group": ("group", "patient", "patient_id", "patientid", "subject", "subject_id", "lesion_id", "case_id"),
+    "split": ("split", "part", "partition", "subset"),
+}
+
+
+def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -> Manifest:
+    """Return the images that a table lists, a row each; columns that are not used otherwise become metadata.
+
+    Columns that are not named are looked for under their usual names (`GUESSES`, in that order, letter case ignored).
+
+    Args:
+        path: the `.csv`, `.tsv` or `.parquet` file.
+        options: `image`: column of paths (a missing file ending is tried out); `label`: column of class names, or
+            several with commas between, each a task, the first the main one; `group`: column of patients or the like;
+            `split`: column of `train`, `validation`, `test`; `root`: folder of the images, relative to the table
+            (default: the table's own); `classes`: the main task's classes in order, with commas between (default:
+            natural order); `encoding`: of the text (default UTF-8).
+        labelled: off, the label column and labels may be missing.
+
+    Raises:
+        DataError: a missing column (those there are named), empty or unknown cells, missing files, duplicates.
+    """
+    frame = read_table(path, options.get("encoding", "utf-8-sig"))
+    image = column(frame, "image", options, path)
+    tasks = label_columns(frame, options, path, labelled)
+    group, split = (column(frame, role, options, path, needed=role in options) for role in ("group", "split"))
+    if image is None:
+        raise DataError(f"`{path}` has no column of images.")
+    complete(frame, image, path)
+    if labelled:
+        complete(frame, tasks[0], path)
+    root, paths = placed(frame[image], path, options.get("root"))
+    rest = [name for name in frame.columns if name not in {image, *tasks, group, split, *RESERVED}]
+    table = frame[[*rest, *(task for task in tasks if task in frame)]].copy()
+    for task in tasks:
+        table[task] = frame.get(task)
+    table["path"] = paths
+    if group is not None:
+        table["group"] = frame[group]
+    if split is not None:
+        table["split"] = parts(frame[split], path, split)
+    names = {task: natural(table[task].dropna().unique()) for task in tasks}
+    if options.get("classes"):
+        names[tasks[0]] = [name.strip() for name in options["classes"].split(",")]
+    return assembled(table, names, store=FileImages(root), source=f"csv:{path}", root=root)
+
+
+def column(frame: pd.DataFrame, role: str, options: Mapping[str, str], path: Path, needed: bool = True) -> str | None:
+    """Return the column of a role: as named in the options, else by its usual names, `None` where neither is there."""
+    if options.get(role):
+        required(frame, [options[role]], path)
+        return options[role]
+    lower = {str(name).lower(): str(name) for name in reversed(list(frame.columns))}
+    found = next((lower[guess] for guess in GUESSES[role] if guess in lower), None)
+    if found is None and needed:
+        raise DataError(
+            f"`{path}` has no column for `{role}` that could be guessed. Its columns: {', '.join(frame.columns)}. "
+            f"Name one: `csv:{path.name}?{role}=COLUMN`."
+        )
+    return found
+
+
+def label_columns(frame: pd.DataFrame, options: Mapping[str, str], path: Path, labelled: bool) -> list[str]:
+    """Return the columns of labels, a task each."""
+    if options.get("label"):
+        named = [name.strip() for name in options["label"].split(",")]
+        required(frame, named, path)
+        return list(dict.fromkeys(named))
+    return [column(frame, "label", options, path, needed=labelled) or "label"]
+
+
+def placed(images: pd.Series, table: Path, root: str | None) -> tuple[Path, list[str]]:
+    """Return the root folder and each image's path relative to it.
+
+    Raises:
+        DataError: files that do not exist (the first few are named), or that lie outside the root.
+    """
+    names = [str(name).replace("\\", "/") for name in images]
+    if root is not None:
+        base = Path(os.path.normpath(table.parent / Path(root).expanduser()))
+    elif all(name.startswith("/") for name in names):
+        base = Path(os.path.commonpath([os.path.dirname(name) for name in names]))  # noqa: PTH120
+    else:
+        base = table.parent
+    relative = [os.path.relpath(name, base) if name.startswith("/") else os.path.normpath(name) for name in names]
+    outside = [name for name in relative if name.startswith(("..", "/"))]
+    if outside:
+        raise DataError(f"`{table}`: {counted(outside, 'path')} outside `{base}`. Name the images' folder: `?root=…`.")
+    located = {name: ending(base, name) for name in dict.fromkeys(relative)}
+    missing = [name for name, found in located.items() if found is None]
+    if missing:
+        raise DataError(
+            f"`{table}` lists {counted(missing, 'file')} that do not exist below `{base}`. "
+            "Correct the paths, or name the images' folder: `?root=…`."
+        )
+    return base, [located[name] or name for name in relative]
+
+
+def ending(base: Path, name: str) -> str | None:
+    """Return the path with the file ending that exists, `None` where there is none."""
+    if (base / name).is_file():
+        return name
+    return next((name + suffix for suffix in SUFFIXES if (base / (name + suffix)).is_file()), None)
+
+
+def parts(values: pd.Series, table: Path, name: str) -> pd.Series:
+    """Return the parts as `train`, `validation`, `test`, missing where the cell is empty."""
+    odd = natural(value for value in values.dropna().unique() if value.lower() not in PART_NAMES)
+    if odd:
+        raise DataError(
+            f"`{table}`: column `{name}` has {counted(odd, 'value')} that are none of {', '.join(PART_NAMES)}. "
+            "Correct them, or name another column: `?split=…`."
+        )
+    return values.map(lambda value: PART_NAMES[value.lower()], na_action="ignore")

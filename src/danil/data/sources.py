@@ -1,0 +1,129 @@
+"""Reading DATA as the user writes it: `READER:PATH?option=value`, or a bare path whose reader is recognised."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from danil.data.manifest import DataError, Manifest
+
+Reader = Callable[[Path, Mapping[str, str], bool], Manifest]
+
+READERS: Mapping[str, str] = {
+    "folder": "danil.data.folder:read_folder",
+    "csv": "danil.data.cohort:read_cohort",
+    "ham10000": "danil.data.ham10000:read_ham10000",
+    "aptos2019": "danil.data.aptos2019:read_aptos2019",
+    "crc_msi": "danil.data.crc_msi:read_crc_msi",
+    "idrid": "danil.data.idrid:read_idrid",
+    "medmnist": "danil.data.medmnist:read_medmnist",
+}
+"""Reader → module and function, imported when first used; the module's `OPTIONS` names what it takes."""
+
+SYNTHETIC = "synthetic"
+NAMES = (*READERS, SYNTHETIC)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Hold the parts of a source text."""
+
+    reader: str
+    path: str
+    options: Mapping[str, str]
+
+    def __str__(self) -> str:
+        tail = "&".join(f"{key}={quote(value, safe=',/()[]^$*.|')}" for key, value in self.options.items())
+        return f"{self.reader}:{self.path}" + (f"?{tail}" if tail else "")
+
+
+def read_source(text: str, labelled: bool = True) -> Manifest:
+    """Return the manifest of `READER:PATH` or of a bare path.
+
+    Options follow a question mark: `csv:cohort.csv?image=file&label=dx&group=patient`; in their values `%26` stands
+    for `&` and so on (percent encoding). `~` is the home folder.
+
+    Args:
+        text: what to read, e.g. `ham10000:data/HAM10000` or `tiles/`.
+        labelled: off, images without a label are accepted (external images to predict).
+
+    Raises:
+        DataError: an unknown reader or option (the nearest known is named), or what the reader finds wrong.
+    """
+    if text.startswith(f"{SYNTHETIC}:"):
+        return import_module("danil.data.synthetic").read_synthetic_source(text)
+    source = parsed_source(text)
+    module, _, function = READERS[source.reader].partition(":")
+    loaded = import_module(module)
+    for key in source.options:
+        if key not in loaded.OPTIONS:
+            raise DataError(
+                f"`{text}`: `{source.reader}` has no option `{key}`.{nearest(key, loaded.OPTIONS)} "
+                f"It takes: {', '.join(loaded.OPTIONS) or 'none'}."
+            )
+    read: Reader = getattr(loaded, function)
+    return replace(read(Path(source.path).expanduser(), source.options, labelled), source=str(source))
+
+
+def parsed_source(text: str) -> Source:
+    """Return reader, path and options of a source text.
+
+    Raises:
+        DataError: empty, an unknown reader, or a bare path that does not exist.
+    """
+    if not text.strip() or "\0" in text:
+        raise DataError("the data source is empty. Give `READER:PATH` or a path, e.g. `folder:images`.")
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in READERS:
+        path, options = optioned(rest)
+        if not path:
+            raise DataError(f"`{text}` has no path. Write `{prefix}:PATH`.")
+        return Source(prefix, path, options)
+    path, options = optioned(text)
+    if Path(path).expanduser().exists():
+        return Source(recognised(Path(path).expanduser()), path, options)
+    if colon and len(prefix) > 1 and "/" not in prefix:
+        raise DataError(f"`{text}`: no reader is called `{prefix}`.{nearest(prefix, NAMES)} Known: {', '.join(NAMES)}.")
+    raise DataError(f"`{path}` does not exist. Give `READER:PATH` (readers: {', '.join(NAMES)}) or a path.")
+
+
+def optioned(text: str) -> tuple[str, dict[str, str]]:
+    """Return the path and the options behind its last `?`; a path that exists with its `?` has no options."""
+    path, mark, tail = text.rpartition("?")
+    if not mark or Path(text).expanduser().exists():
+        return text, {}
+    options: dict[str, str] = {}
+    for item in filter(None, tail.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise DataError(f"`{text}`: option `{item}` is not of the form `name=value`.")
+        options[key] = unquote(value)
+    return path, options
+
+
+def recognised(path: Path) -> str:
+    """Return the reader for an existing file or folder, by the files that only one data set has."""
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            return "medmnist"
+        if suffix in (".csv", ".tsv", ".parquet"):
+            return "csv"
+        raise DataError(f"`{path}` is a file of no known kind. Give a folder, or a .csv, .tsv, .parquet or .npz file.")
+    if any(path.glob("HAM10000_metadata*")):
+        return "ham10000"
+    if (path / "train.csv").is_file() and (path / "train_images").is_dir():
+        return "aptos2019"
+    if (path / "CRC_DX_TRAIN").is_dir():
+        return "crc_msi"
+    if any(path.glob("*Disease Grading*.csv")) or any(path.glob("*/*Disease Grading*.csv")):
+        return "idrid"
+    return "folder"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean …?`, or nothing where no known name is near."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
