@@ -1,1 +1,26 @@
 """Runs: the recipe, the run folder, checkpoints, the fitted classifier, prediction (floor 2)."""
+
+from danil.runs.checkpoint import Checkpoint, CheckpointError, latest_checkpoint, read_checkpoint, write_checkpoint
+from danil.runs.classifier import FittedClassifier, open_run
+from danil.runs.folder import RunError, RunFolder
+from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, predictions_table
+from danil.runs.recipe import Recipe, RecipeError, read_recipe
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "FittedClassifier",
+    "Normalization",
+    "Probabilities",
+    "Recipe",
+    "RecipeError",
+    "RunError",
+    "RunFolder",
+    "latest_checkpoint",
+    "open_run",
+    "predicted_probabilities",
+    "predictions_table",
+    "read_checkpoint",
+    "read_recipe",
+    "write_checkpoint",
+]

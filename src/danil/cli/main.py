@@ -1,0 +1,58 @@
+"""The program `danil`: verbs, and errors in words instead of tracebacks."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from danil import __version__
+from danil.cli import demo, evaluate, explain, predict, split, train
+
+app = typer.Typer(
+    name="danil",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From a folder of medical images to an honestly evaluated, explained classifier trained with DANIL. "
+    "Research software; not a medical device.",
+)
+for verb in (demo.demo, split.split, train.train, evaluate.evaluate, explain.explain, predict.predict):
+    app.command()(verb)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"danil {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before a verb."""
+
+
+def main() -> None:
+    """Run the program; what is wrong with the input ends in one message and exit code 2."""
+    try:
+        app()
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        typer.echo(f"danil: {error}", err=True)
+        sys.exit(code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """Return the exit code of an error that is meant for people; `None` for a bug, which keeps its traceback.
+
+    Exception classes that danil defines say what is wrong in words; so do the system's errors about a file.
+    """
+    if type(error).__module__.startswith("danil."):
+        return getattr(error, "exit_code", 2)
+    return 2 if isinstance(error, OSError) and error.filename else None

@@ -1,0 +1,145 @@
+"""Opening a run: a fitted classifier for notebooks and for every verb after training."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from danil.data.decoding import read_image
+from danil.data.transforms import resized
+from danil.models import create_model
+from danil.objectives import ResponseMaps, response_maps
+from danil.runs.checkpoint import latest_checkpoint
+from danil.runs.folder import RunError, RunFolder
+from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, tasked
+
+Picture = str | Path | Image.Image | np.ndarray[Any, Any]
+
+
+class FittedClassifier:
+    """Predict with, and look into, the network of one run; made by `open_run`.
+
+    Images are files, PIL images or uint8 arrays `(H, W)` or `(H, W, 3)`, prepared as in training.
+    """
+
+    def __init__(self, folder: RunFolder, device: torch.device) -> None:
+        record = folder.record()
+        self.folder = folder
+        self.recipe = folder.read_recipe()
+        self.tasks: dict[str, tuple[str, ...]] = {task: tuple(names) for task, names in record["tasks"].items()}
+        self.task = next(iter(self.tasks))
+        self.classes = self.tasks[self.task]
+        self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.model.head)
+        self.model.load_state_dict(trained_weights(folder))
+        layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
+        self.model.to(device, memory_format=layout).eval()
+        self.normalize = Normalization(self.model.mean, self.model.std, device, self.recipe.train.channels_last)
+
+    def display(self, images: Picture | Iterable[Picture]) -> Tensor:
+        """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
+        return torch.stack([resized(picture(image), self.recipe.data.size, self.recipe.data.fit) for image in listed(images)])
+
+    def prepare(self, images: Picture | Iterable[Picture]) -> Tensor:
+        """Return the tensor the network receives, `(B, 3, S, S)`, normalised, on its device."""
+        return self.normalize(self.display(images))
+
+    def probabilities(
+        self, batches: Iterable[Tensor], advance: Callable[[int], None] = lambda images: None
+    ) -> Probabilities:
+        """Return each task's class probabilities `(N, K)` for batches of uint8 images `(B, 3, S, S)`."""
+        return predicted_probabilities(
+            self.model, batches, self.task, normalize=self.normalize, views=self.recipe.views, advance=advance
+        )
+
+    def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 32) -> pd.DataFrame:
+        """Return a row per image, in order: `path`, `prediction`, `probability_<class>` … (main task).
+
+        `path` is the file's, or the image's position where it was given as pixels.
+
+        Raises:
+            ImageError: a file cannot be read.
+        """
+        pictures = listed(images)
+        paths = [str(item) if isinstance(item, (str, Path)) else str(place) for place, item in enumerate(pictures)]
+        table = pd.DataFrame({"path": paths, "prediction": pd.Series([None] * len(paths), dtype="object")})
+        if not pictures:
+            return table.assign(**{f"probability_{name}": pd.Series(dtype="float64") for name in self.classes})
+        probabilities = self.probabilities(self.display(part) for part in chunks(pictures, batch_size))[self.task]
+        table["prediction"] = [self.classes[index] for index in probabilities.argmax(1)]
+        for index, name in enumerate(self.classes):
+            table[f"probability_{name}"] = probabilities[:, index]
+        return table
+
+    def response_maps(
+        self, images: Picture | Iterable[Picture], labels: Sequence[str] | None = None
+    ) -> ResponseMaps:
+        """Return A⁺, A⁻ and their difference for these images (main task).
+
+        Without `labels` the predicted class takes the label's place, and the rival is the strongest other class.
+
+        Raises:
+            RunError: a label is not a class of the run.
+        """
+        prepared = self.prepare(images)
+        if labels is None:
+            with torch.inference_mode():
+                indices = tasked(self.model(prepared), self.task)[self.task].argmax(1)
+        else:
+            unknown = sorted({name for name in labels if name not in self.classes})
+            if unknown:
+                raise RunError(f"labels {unknown} are not classes of this run: {', '.join(self.classes)}.")
+            indices = torch.tensor([self.classes.index(name) for name in labels])
+        return response_maps(self.model, prepared, indices.to(prepared.device).clone())
+
+
+def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:
+    """Open a run folder as a fitted classifier, with the best weights where a best epoch was kept, else the last.
+
+    Raises:
+        RunError: the folder is not a run, or has no weights yet.
+        CheckpointError: its checkpoint is damaged.
+    """
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return FittedClassifier(RunFolder(Path(path)), torch.device(chosen))
+
+
+def trained_weights(folder: RunFolder) -> dict[str, Tensor]:
+    """Return the state dict to predict with."""
+    for name in ("best", "last"):
+        found = latest_checkpoint(folder.checkpoint(name))
+        if found is not None:
+            return found.state["model"]
+    raise RunError(f"`{folder.path}` has no weights yet. Train it: `danil train … --out {folder.path} --resume`.")
+
+
+def picture(image: Picture) -> Image.Image:
+    """Return the image as upright 8-bit RGB."""
+    if isinstance(image, (str, Path)):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise RunError(
+            f"`images` holds an array of {image.dtype} with shape {image.shape}; give uint8 of shape (H, W) or (H, W, 3)."
+        )
+    return Image.fromarray(image).convert("RGB")
+
+
+def listed(images: Picture | Iterable[Picture]) -> list[Picture]:
+    """Return a list, also for one image alone; a four-dimensional array is a batch."""
+    if isinstance(images, np.ndarray):
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (str, Path, Image.Image)):
+        return [images]
+    return list(images)
+
+
+def chunks(items: Sequence[Picture], size: int) -> Iterator[Sequence[Picture]]:
+    """Yield the items in batches."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

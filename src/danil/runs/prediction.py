@@ -1,0 +1,89 @@
+"""The one prediction loop that every verb shares, and the predictions table."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from danil.data.manifest import Manifest
+
+Probabilities = dict[str, np.ndarray[Any, np.dtype[np.float64]]]
+"""Task → `(N, K)` class probabilities."""
+
+
+class Normalization:
+    """Turn `(B, 3, H, W)` uint8 images into what the network receives: `(x / 255 − mean) / std`, on its device."""
+
+    def __init__(self, mean: Iterable[float], std: Iterable[float], device: torch.device, channels_last: bool) -> None:
+        spread = torch.tensor(tuple(std), device=device).view(1, 3, 1, 1)
+        self.scale = 1 / (255 * spread)
+        self.shift = torch.tensor(tuple(mean), device=device).view(1, 3, 1, 1) / spread
+        self.device = device
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the normalised batch."""
+        moved = images.to(self.device, non_blocking=True).to(torch.float32, memory_format=self.layout)
+        return moved.mul_(self.scale).sub_(self.shift)
+
+
+def tasked(output: Tensor | Mapping[str, Tensor], task: str) -> dict[str, Tensor]:
+    """Return the final logits by task, auxiliary ones left out."""
+    if isinstance(output, Tensor):
+        return {task: output}
+    return {name: logits for name, logits in output.items() if not name.startswith("aux/")}
+
+
+def symmetries(images: Tensor, views: int) -> list[Tensor]:
+    """Return the first `views` of the 8 symmetries of the square, the image itself first."""
+    turned = [torch.rot90(image, turn, (2, 3)) for image in (images, images.flip(3)) for turn in range(4)]
+    return turned[:views]
+
+
+def predicted_probabilities(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    task: str,
+    *,
+    normalize: Normalization,
+    views: int = 1,
+    advance: Callable[[int], None] = lambda images: None,
+) -> Probabilities:
+    """Return each task's class probabilities, the mean over the views, for batches of uint8 images.
+
+    The model is put in eval mode and left as it was found. `advance` is told how many images are done.
+    """
+    was_training = model.training
+    model.eval()
+    found: dict[str, list[Tensor]] = {}
+    done = 0
+    try:
+        with torch.inference_mode():
+            for images in batches:
+                prepared = normalize(images)
+                fused: dict[str, Tensor] = {}
+                for view in symmetries(prepared, views):
+                    for name, logits in tasked(model(view), task).items():
+                        share = logits.double().softmax(1) / views
+                        fused[name] = fused[name] + share if name in fused else share
+                for name, probabilities in fused.items():
+                    found.setdefault(name, []).append(probabilities.cpu())
+                done += len(images)
+                advance(done)
+    finally:
+        model.train(was_training)
+    return {name: torch.cat(parts).numpy() for name, parts in found.items()}
+
+
+def predictions_table(manifest: Manifest, probabilities: Probabilities, task: str) -> pd.DataFrame:
+    """Return a row per image: `path, group, label, prediction, probability_<class>…`; unknown labels are empty."""
+    names = manifest.tasks[task]
+    table = pd.DataFrame({"path": manifest.table["path"], "group": manifest.table["group"]})
+    table["label"] = manifest.table[task] if task in manifest.table else None
+    table["prediction"] = [names[index] for index in probabilities[task].argmax(1)]
+    for index, name in enumerate(names):
+        table[f"probability_{name}"] = probabilities[task][:, index]
+    return table

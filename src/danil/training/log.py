@@ -1,0 +1,77 @@
+"""The log of a run: a row per epoch in `log.csv`, and TensorBoard events where it is installed."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from danil.data.atomic import write_atomically
+
+Row = dict[str, float | int]
+
+
+class Tally:
+    """Add up what the steps of one epoch report; nothing is read from the device before `means`."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}
+
+    def add(self, values: Mapping[str, Tensor], weight: int) -> None:
+        """Count each scalar `weight` times; one that is NaN (not measured at this step) does not count."""
+        for name, value in values.items():
+            value = value.detach().double()
+            known = torch.isfinite(value)
+            self.sums[name] = self.sums.get(name, 0) + torch.where(known, value * weight, 0.0)
+            self.weights[name] = self.weights.get(name, 0) + known * float(weight)
+
+    def means(self) -> Row:
+        """Return the weighted mean of each name; NaN where nothing counted."""
+        return {name: float(total / self.weights[name]) for name, total in self.sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint in mid-epoch needs."""
+        return {"sums": dict(self.sums), "weights": dict(self.weights)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.sums, self.weights = dict(state["sums"]), dict(state["weights"])
+
+
+class Log:
+    """Keep the rows of a run and write them whole, atomically, so that a reader never sees half a line."""
+
+    def __init__(self, path: Path, rows: list[Row]) -> None:
+        self.path = path
+        self.rows = rows
+        self.events: Any = None
+        if util.find_spec("tensorboard") is not None:
+            writer = import_module("torch.utils.tensorboard").SummaryWriter
+            self.events = writer(str(path.parent / "tensorboard"), purge_step=len(rows))
+
+    def add(self, row: Row) -> None:
+        """Append one epoch."""
+        self.rows.append(row)
+        write_atomically(self.path, table(self.rows))
+        if self.events is not None:
+            for name, value in row.items():
+                self.events.add_scalar(name, value, row["epoch"])
+            self.events.flush()
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as CSV; columns in order of appearance, empty where a row lacks one or is NaN."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        values = (row.get(name, math.nan) for name in names)
+        writer.writerow(["" if math.isnan(value) else value if isinstance(value, int) else f"{value:.9g}" for value in values])
+    return stream.getvalue()

@@ -1,0 +1,175 @@
+"""The training loop: flat, on Lightning Fabric."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from timm.scheduler.scheduler import Scheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from danil.data import Images, loader
+from danil.objectives import Terms, check_finite
+from danil.runs import Recipe, RunFolder, write_checkpoint
+from danil.runs.prediction import Normalization, predicted_probabilities
+from danil.statistics import macro_f1
+from danil.training.interruption import Interrupted, Requests
+from danil.training.log import Log, Row
+from danil.training.progress import Bar
+from danil.training.state import Training
+
+
+class TrainingError(RuntimeError):
+    """Say at which step a training went wrong, on which images, and how to go on."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Hold what stays the same while training."""
+
+    fabric: Fabric
+    recipe: Recipe
+    folder: RunFolder
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: Scheduler | None
+    images: Images
+    validation: Images
+    normalize: Normalization
+    requests: Requests
+    log: Log
+    bar: Bar
+
+
+def fit(loop: Loop, training: Training) -> None:
+    """Train from where `training` stands to the last epoch, saving as the recipe says.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
+        TrainingError: the loss is not finite.
+    """
+    position, train = training.position, loop.recipe.train
+    while position.epoch < train.epochs and not position.finished:
+        started = time.perf_counter()
+        run_epoch(loop, training)
+        row = epoch_row(loop, training, time.perf_counter() - started)
+        score = float(row.get("validation_macro_f1", -1.0))
+        better = score > position.best_score
+        if better:
+            position.best_score, position.best_epoch = score, position.epoch
+        position.epoch, position.step, training.order = position.epoch + 1, 0, None
+        patient = train.patience is None or position.epoch - 1 - position.best_epoch < train.patience
+        position.finished = position.epoch == train.epochs or (train.select == "best" and not patient)
+        position.finished |= train.max_steps is not None and position.steps >= train.max_steps
+        training.tally = type(training.tally)()
+        if loop.fabric.is_global_zero:
+            loop.log.add(row)
+            if better and train.select == "best":
+                write_checkpoint(loop.folder.checkpoint("best"), {"model": training.predictor.state_dict()})
+        loop.bar.epoch(row)
+        save(loop, training)
+
+
+def run_epoch(loop: Loop, training: Training) -> None:
+    """Train one epoch, from the position inside it."""
+    position, train = training.position, loop.recipe.train
+    if training.order is None:
+        training.order = torch.from_numpy(training.sampler.order(position.epoch))
+    for batch in epoch_batches(loop, training):
+        images, targets = loop.normalize(batch.images), on_device(batch.targets, loop.normalize.device)
+        loop.model.train()
+        with loop.fabric.autocast():
+            terms = training.objective(loop.model, images, targets)
+        check(terms, training, loop, batch.indices)
+        loop.optimizer.zero_grad()
+        loop.fabric.backward(terms.total)
+        if train.clip is not None:
+            loop.fabric.clip_gradients(loop.model, loop.optimizer, max_norm=train.clip, error_if_nonfinite=False)
+        loop.optimizer.step()
+        position.step, position.steps = position.step + 1, position.steps + 1
+        after_step(loop, training, terms, targets, batch.indices)
+        if train.max_steps is not None and position.steps >= train.max_steps:
+            return
+
+
+def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | dict[str, Tensor], rows: Tensor) -> None:
+    """Move schedule, average, sampler and tally on; save and stop where asked."""
+    position, train = training.position, loop.recipe.train
+    if loop.schedule is not None:
+        loop.schedule.step_update(position.steps)
+    if training.average is not None:
+        training.average.update(training.model, step=position.steps)
+    if terms.losses is not None and hasattr(training.sampler, "update"):
+        training.sampler.update(rows.numpy(), terms.losses.cpu().numpy())
+    training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
+    loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps)
+    if loop.requests.number is not None:
+        save(loop, training)
+        raise Interrupted(loop.requests.number)
+    if train.save_every and position.steps % train.save_every == 0:
+        save(loop, training)
+
+
+def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
+    """Yield what is left of this epoch, this rank's share of each global batch; a last incomplete batch is left out."""
+    assert training.order is not None
+    loop.images.epoch = training.position.epoch
+    size, ranks = loop.recipe.train.batch_size, loop.fabric.world_size
+    order = training.order.numpy()
+    whole = len(order) // size * size or len(order)
+    share = np.concatenate([order[start : start + size][loop.fabric.global_rank :: ranks] for start in range(0, whole, size)])
+    local = size // ranks
+    return loader(
+        loop.images, share[training.position.step * local :], batch_size=local, workers=loop.recipe.data.workers
+    )
+
+
+def on_device(targets: Tensor | dict[str, Tensor], device: torch.device) -> Tensor | dict[str, Tensor]:
+    """Return the targets on the network's device."""
+    if isinstance(targets, Tensor):
+        return targets.to(device, non_blocking=True)
+    return {task: labels.to(device, non_blocking=True) for task, labels in targets.items()}
+
+
+def check(terms: Terms, training: Training, loop: Loop, rows: Tensor) -> None:
+    """Refuse a loss that is not finite, naming the step and the images."""
+    try:
+        check_finite(terms)
+    except FloatingPointError as error:
+        paths = ", ".join(str(loop.images.manifest.table["path"][int(row)]) for row in rows[:8])
+        raise TrainingError(
+            f"{error} at step {training.position.steps} (epoch {training.position.epoch + 1}); images: {paths}"
+            f"{' …' if len(rows) > 8 else ''}. Lower `train.lr`, set `train.clip`, or raise `objective.epsilon`; "
+            f"`danil train … --resume` goes on from the last checkpoint."
+        ) from error
+
+
+def save(loop: Loop, training: Training) -> None:
+    """Write the checkpoint `last`, once for all ranks."""
+    if loop.fabric.is_global_zero:
+        write_checkpoint(loop.folder.checkpoint("last"), training.state())
+    loop.fabric.barrier()
+
+
+def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
+    """Return the log's row of the epoch just run: means over its steps, validation scores, rate and time."""
+    position = training.position
+    row: Row = {"epoch": position.epoch + 1, "step": position.steps, "lr": loop.optimizer.param_groups[0]["lr"]}
+    row |= training.tally.means()
+    if len(loop.validation):
+        labels = loop.validation.manifest.labels()
+        task = loop.validation.manifest.task
+        batches = (batch.images for batch in loader(loop.validation, None, batch_size=64))
+        found = predicted_probabilities(
+            training.predictor, batches, task, normalize=loop.normalize, views=loop.recipe.views
+        )[task].argmax(1)
+        known = labels >= 0
+        row["validation_accuracy"] = float((found == labels)[known].mean())
+        row["validation_macro_f1"] = macro_f1(labels[known], found[known], len(loop.validation.manifest.classes))
+    row["seconds"] = round(seconds, 3)
+    return row

@@ -1,0 +1,162 @@
+"""A whole run: data, network, training, and the predictions on the test part."""
+
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from timm.utils import ModelEmaV3
+
+from danil.data import Images
+from danil.data.manifest import Manifest
+from danil.data.samplers import ClassBalanced, Shuffled
+from danil.models import create_model
+from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_run
+from danil.runs.folder import check_same_data, command_line, create_run
+from danil.runs.prediction import Normalization
+from danil.training.interruption import Requests, stop_requests
+from danil.training.log import Log
+from danil.training.loop import Loop, fit
+from danil.training.objective import create_objective
+from danil.training.optimization import create_optimizer, create_schedule
+from danil.training.preparation import prepared_manifest
+from danil.training.progress import Bar, progress_bar
+from danil.training.state import Training
+
+
+def train_run(
+    recipe: Recipe, out: str | Path, *, resume: bool = False, overwrite: bool = False, skip_bad: bool = False,
+    quiet: bool = False,
+) -> RunFolder | None:
+    """Train as the recipe says into the run folder `out` and predict its test part.
+
+    With `resume` the run goes on from its last checkpoint, or from step 0 without one; the data must be the same. Under
+    several processes only the first one returns the folder, the others `None`.
+
+    Raises:
+        RunError, RecipeError, DataError: the input is wrong; nothing was written.
+        Interrupted: the run was stopped by a signal, after saving.
+    """
+    fabric = create_fabric(recipe)
+    fabric.launch()
+    torch.manual_seed(recipe.seed)
+    folder = RunFolder(Path(out))
+    with stop_requests() as requests:
+        manifest = prepared_manifest(recipe, skip_bad=skip_bad, notice=fabric.print)
+        training = create_training(recipe, manifest, fabric)
+        if fabric.is_global_zero:
+            start(folder, recipe, manifest, resume, overwrite)
+        fabric.barrier()
+        found = latest_checkpoint(folder.checkpoint("last")) if resume else None
+        if found is not None:
+            training.restore(found.state)
+        steps = recipe.train.epochs * steps_per_epoch(recipe, manifest)
+        with progress_bar(steps, quiet=quiet or not fabric.is_global_zero) as bar:
+            fit(create_loop(recipe, manifest, fabric, folder, training, requests, bar), training)
+    if not fabric.is_global_zero:
+        return None
+    predict_test(folder, manifest)
+    return folder
+
+
+def create_fabric(recipe: Recipe) -> Fabric:
+    """Return the Fabric of the recipe's device, precision and processes.
+
+    Raises:
+        RecipeError: the batch cannot be shared evenly, or there is no such accelerator.
+    """
+    train = recipe.train
+    try:
+        fabric = Fabric(accelerator=train.accelerator, devices=train.devices, precision=train.precision)
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError(f"`train.accelerator` is `{train.accelerator}`, `train.devices` {train.devices}: {error}") from error
+    if train.batch_size % fabric.world_size:
+        raise RecipeError(
+            f"`train.batch_size` is {train.batch_size}, the batch over all {fabric.world_size} processes; "
+            "it must be a multiple of their number."
+        )
+    return fabric
+
+
+def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Training:
+    """Return network, objective, optimiser, average and sampler before the first step."""
+    train_part = manifest.part("train")
+    model = create_model(
+        recipe.model.backbone,
+        manifest.tasks,
+        weights=recipe.model.weights,
+        head=recipe.model.head,
+        dropout=recipe.model.dropout,
+    )
+    if recipe.train.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    model = model.to(fabric.device)
+    labels = train_part.labels()
+    balanced = recipe.train.balance == "sampler"
+    return Training(
+        model=model,
+        objective=create_objective(recipe, train_part).to(fabric.device),
+        optimizer=create_optimizer(model, recipe.train),
+        average=ModelEmaV3(model, decay=recipe.train.ema) if recipe.train.ema else None,
+        sampler=ClassBalanced(labels, recipe.seed) if balanced else Shuffled(len(labels), recipe.seed),
+    )
+
+
+def create_loop(
+    recipe: Recipe, manifest: Manifest, fabric: Fabric, folder: RunFolder, training: Training, requests: Requests, bar: Bar
+) -> Loop:
+    """Return what stays the same while training; the images are decoded here."""
+    wrapped, optimizer = fabric.setup(training.model, training.optimizer)
+    forward = torch.compile(wrapped) if recipe.train.compile else wrapped
+    settings = {"size": recipe.data.size, "fit": recipe.data.fit, "cache": recipe.data.cache}
+    return Loop(
+        fabric=fabric,
+        recipe=recipe,
+        folder=folder,
+        model=forward,
+        optimizer=optimizer,
+        schedule=create_schedule(training.optimizer, recipe.train, steps_per_epoch(recipe, manifest)),
+        images=Images(manifest.part("train"), augmentation=recipe.augment, seed=recipe.seed, **settings),
+        validation=Images(manifest.part("validation"), **settings),
+        normalize=Normalization(training.model.mean, training.model.std, fabric.device, recipe.train.channels_last),
+        requests=requests,
+        log=Log(folder.log, training.rows),
+        bar=bar,
+    )
+
+
+def steps_per_epoch(recipe: Recipe, manifest: Manifest) -> int:
+    """Return the number of whole batches of the training part, at least one."""
+    return max(1, int((manifest.table["split"] == "train").sum()) // recipe.train.batch_size)
+
+
+def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, overwrite: bool) -> None:
+    """Make the run folder, or check that the one to resume fits.
+
+    Raises:
+        RunError: the folder is there without `resume`, or belongs to other data or another recipe.
+    """
+    if not (resume and folder.recipe.is_file()):
+        create_run(folder.path, recipe, manifest, command_line(), overwrite)
+        return
+    check_same_data(folder, manifest)
+    was = folder.read_recipe()
+    changed = [
+        f"{section}: {before} → {now}"
+        for (section, before), (_, now) in zip(was.model_dump().items(), recipe.model_dump().items(), strict=True)
+        if before != now and section != "data"
+    ]
+    if changed:
+        raise RunError(f"`{folder.path}` was started with another recipe ({'; '.join(changed)}). Resume it with its own.")
+
+
+def predict_test(folder: RunFolder, manifest: Manifest) -> None:
+    """Write the predictions on the test part (nothing where there is none), one table per task."""
+    test = manifest.part("test")
+    if not len(test):
+        return
+    fitted = open_run(folder.path)
+    images = Images(test, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
+    probabilities = fitted.probabilities(batch.images for batch in loader(images, None, batch_size=64))
+    for task in manifest.tasks:
+        name = folder.predictions if task == fitted.task else folder.path / f"predictions_{task}.csv"
+        write_atomically(name, predictions_table(test, probabilities, task).to_csv(index=False))

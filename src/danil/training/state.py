@@ -1,0 +1,98 @@
+"""The complete state of a training, so that a resumed run ends bit-equal to one never interrupted."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim import Optimizer
+
+from danil.training.log import Row, Tally
+
+
+@dataclass
+class Position:
+    """Say where a training stands: the epoch, the steps done in it and in all, and the best validation score so far."""
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    best_score: float = -1.0
+    best_epoch: int = -1
+    finished: bool = False
+
+
+@dataclass
+class Training:
+    """Hold everything that changes while training; what does not change comes from the recipe."""
+
+    model: nn.Module
+    objective: nn.Module
+    optimizer: Optimizer
+    average: ModelEmaV3 | None
+    sampler: Any
+    position: Position = field(default_factory=Position)
+    tally: Tally = field(default_factory=Tally)
+    rows: list[Row] = field(default_factory=list[Row])
+    order: torch.Tensor | None = None
+
+    @property
+    def predictor(self) -> nn.Module:
+        """Return the network to evaluate: the weights' moving average where one is kept."""
+        return self.model if self.average is None else self.average.module
+
+    def state(self) -> dict[str, Any]:
+        """Return the tree that a checkpoint holds."""
+        return {
+            "model": self.predictor.state_dict(),
+            "training_model": None if self.average is None else self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {},
+            "position": vars(self.position),
+            "tally": self.tally.state(),
+            "rows": self.rows,
+            "order": self.order,
+            "random": random_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint's tree."""
+        self.predictor.load_state_dict(state["model"])
+        if self.average is not None:
+            self.model.load_state_dict(state["training_model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["sampler"]:
+            self.sampler.load_state_dict(state["sampler"])
+        self.position = Position(**state["position"])
+        self.tally.restore(state["tally"])
+        self.rows[:] = state["rows"]
+        self.order = state["order"]
+        restore_random_state(state["random"])
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every random generator a network or a library may draw from."""
+    kind, keys, place, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "python": random.getstate(),
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put every random generator back."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, place, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, cached))  # noqa: NPY002

@@ -1,0 +1,81 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from danil.runs.checkpoint import CheckpointError, latest_checkpoint, read_checkpoint, write_checkpoint
+
+TREE = {
+    "model": {"weight": torch.randn(3, 4), "count": torch.tensor(7), "empty": torch.zeros(0)},
+    "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
+    "numbers": [1, 2.5, None, True, "text", float("inf")],
+}
+
+
+def test_a_tree_of_tensors_and_plain_values_comes_back_equal(tmp_path):
+    path = write_checkpoint(tmp_path / "last.safetensors", TREE)
+    state = read_checkpoint(path).state
+    assert state["numbers"] == TREE["numbers"]
+    assert state["optimizer"]["param_groups"] == TREE["optimizer"]["param_groups"]
+    assert state["optimizer"]["state"][0]["step"] == 3
+    for name, tensor in TREE["model"].items():
+        assert_close(state["model"][name], tensor, rtol=0, atol=0)
+
+
+def test_tied_and_strided_tensors_are_kept_by_value(tmp_path):
+    tensor = torch.arange(12.0).reshape(3, 4)
+    path = write_checkpoint(tmp_path / "a.safetensors", {"a": tensor, "b": tensor.t(), "c": tensor})
+    state = read_checkpoint(path).state
+    assert_close(state["b"], tensor.t())
+    assert_close(state["c"], tensor)
+
+
+def test_no_prefix_of_a_checkpoint_is_taken_for_one(tmp_path):
+    path = write_checkpoint(tmp_path / "last.safetensors", TREE)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"last\.safetensors"):
+            read_checkpoint(path)
+
+
+def test_no_changed_byte_goes_unnoticed(tmp_path):
+    path = write_checkpoint(tmp_path / "last.safetensors", TREE)
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    for _ in range(150):
+        place = draw.randrange(len(whole))
+        changed = bytearray(whole)
+        changed[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed)
+        try:
+            state = read_checkpoint(path).state
+        except CheckpointError:
+            continue
+        assert_close(state["model"]["weight"], TREE["model"]["weight"], rtol=0, atol=0)
+
+
+def test_a_damaged_last_save_falls_back_to_the_one_before_with_a_warning(tmp_path):
+    path = tmp_path / "last.safetensors"
+    write_checkpoint(path, {"step": 1})
+    write_checkpoint(path, {"step": 2})
+    assert latest_checkpoint(path).state == {"step": 2}
+    path.write_bytes(path.read_bytes()[:-3] + b"xyz")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert latest_checkpoint(path).state == {"step": 1}
+
+
+def test_two_damaged_saves_are_an_error_and_none_is_none(tmp_path):
+    path = tmp_path / "last.safetensors"
+    assert latest_checkpoint(path) is None
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="--overwrite"):
+        latest_checkpoint(path)
+
+
+def test_a_value_that_json_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="ndarray"):
+        write_checkpoint(tmp_path / "x.safetensors", {"a": np.zeros(3)})
+    assert not list(tmp_path.iterdir())

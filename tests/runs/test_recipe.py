@@ -1,0 +1,86 @@
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from danil.runs.recipe import BUILT_IN, Recipe, RecipeError, read_recipe
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_recipe_survives_being_written_and_read(name, tmp_path):
+    recipe = read_recipe(name)
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe.toml())
+    assert read_recipe(str(path)) == recipe
+
+
+def test_the_paper_recipe_holds_the_papers_constants():
+    recipe = read_recipe("paper")
+    assert (recipe.objective.weight, recipe.objective.epsilon) == (1e-5, 1e-4)
+    assert (recipe.train.lr, recipe.train.epochs, recipe.data.size) == (0.01, 30, 224)
+    assert (recipe.train.clip, recipe.train.patience, recipe.train.select) == (None, None, "last")
+    assert (recipe.split.test, recipe.split.validation, recipe.split.groups) == (0.3, 0.0, False)
+
+
+def test_settings_change_values_of_every_kind():
+    recipe = read_recipe(
+        "standard",
+        ["train.epochs=3", "data.limit=40", "augment.flip=false", "model.weights=a/b.safetensors", "train.clip=none"],
+        seed=7,
+    )
+    assert recipe.train.epochs == 3
+    assert recipe.data.limit == 40
+    assert recipe.augment.flip is False
+    assert recipe.model.weights == "a/b.safetensors"
+    assert recipe.train.clip is None
+    assert recipe.seed == 7
+
+
+def test_none_is_text_where_the_key_takes_text():
+    assert read_recipe("standard", ["model.weights=none", "data.cache=none"]).model.weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.epocs=3", ["train.epocs", "Did you mean", "`epochs`"]),
+        ("objetive.name=base", ["objetive", "`objective`"]),
+        ("train.epochs=-1", ["train.epochs", "-1", "greater than"]),
+        ("objective.name=danill", ["objective.name", "danill", "'danil'"]),
+        ("train.lr=fast", ["train.lr", "fast"]),
+        ("train.lr=nan", ["train.lr"]),
+        ("epochs", ["`epochs`", "section.key=value"]),
+        ("seed.x.y=1", ["seed"]),
+        ("train=3", ["train"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(setting, words):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("standard", [setting])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_an_unknown_recipe_offers_the_nearest():
+    with pytest.raises(RecipeError, match="Did you mean `standard`"):
+        read_recipe("standart")
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("seed = [")
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        read_recipe(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        read_recipe(str(path))
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.text(max_size=80))
+def test_any_setting_gives_a_recipe_or_a_recipe_error(text):
+    try:
+        recipe = read_recipe("standard", [text])
+    except RecipeError:
+        return
+    assert Recipe.model_validate(tomllib.loads(recipe.toml())) == recipe
