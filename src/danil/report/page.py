@@ -36,7 +36,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     for function in (number, percent, interval, signed):
-        made.filters[function.__name__] = function
+        made.filters[function.__name__] = function  # pyright: ignore[reportArgumentType]
     return made
 
 
