@@ -56,3 +56,6 @@ def exit_code(error: Exception) -> int | None:
     if type(error).__module__.startswith("danil."):
         return getattr(error, "exit_code", 2)
     return 2 if isinstance(error, OSError) and error.filename else None
+
+if __name__ == "__main__":
+    main()

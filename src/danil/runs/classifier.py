@@ -34,7 +34,7 @@ class FittedClassifier:
         self.tasks: dict[str, tuple[str, ...]] = {task: tuple(names) for task, names in record["tasks"].items()}
         self.task = next(iter(self.tasks))
         self.classes = self.tasks[self.task]
-        self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.model.head)
+        self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.head)
         self.model.load_state_dict(trained_weights(folder))
         layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
         self.model.to(device, memory_format=layout).eval()
@@ -42,7 +42,9 @@ class FittedClassifier:
 
     def display(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
-        return torch.stack([resized(picture(image), self.recipe.data.size, self.recipe.data.fit) for image in listed(images)])
+        return torch.stack(
+            [resized(picture(image), self.recipe.data.size, self.recipe.data.fit) for image in listed(images)]
+        )
 
     def prepare(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the tensor the network receives, `(B, 3, S, S)`, normalised, on its device."""

@@ -58,8 +58,7 @@ class Model(Section):
 
     backbone: str = "resnet50"
     weights: str = "hub"
-    head: Literal["linear", "canet"] = "linear"
-    dropout: Share = 0.0
+    dropout: Share | None = None
 
 
 class Objective(Section):
@@ -132,6 +131,13 @@ class Recipe(Section):
     def toml(self) -> str:
         """Return the complete recipe as TOML (a key that is off is left out)."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+    @property
+    def head(self) -> Literal["linear", "dropout", "canet", "canet_single"]:
+        """Return the network's head, which the objective decides."""
+        if self.objective.name in ("canet", "canet_single"):
+            return self.objective.name
+        return "dropout" if self.objective.name == "dil" else "linear"
 
     @property
     def views(self) -> int:

@@ -1,25 +1,10 @@
 """From a recipe to the images, the parts and the network of a training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from danil.data import DataError, assign_splits, limit, read_source, read_split, unreadable, without
+from danil.data import UnreadableImages, assign_splits, limit, read_source, read_split, unreadable, without
 from danil.data.manifest import Manifest
 from danil.runs.recipe import Recipe, RecipeError
-
-
-@dataclass(frozen=True)
-class UnreadableImages(DataError):
-    """List every image that cannot be read, at once, before training starts."""
-
-    faults: tuple[str, ...]
-
-    def __str__(self) -> str:
-        listed = "\n".join(f"  {fault}" for fault in self.faults)
-        return (
-            f"{len(self.faults)} image(s) cannot be read:\n{listed}\n"
-            "Repair or remove them, or leave them out by `--skip-bad`."
-        )
 
 
 def prepared_manifest(
@@ -38,7 +23,7 @@ def prepared_manifest(
         manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
     faults = unreadable(manifest)
     if faults and not skip_bad:
-        raise UnreadableImages(tuple(str(fault) for fault in faults))
+        raise UnreadableImages(faults)
     if faults:
         notice(f"left out {len(faults)} image(s) that cannot be read: " + "; ".join(str(fault) for fault in faults))
         manifest = without(manifest, [fault.path for fault in faults])

@@ -84,7 +84,7 @@ def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Train
         recipe.model.backbone,
         manifest.tasks,
         weights=recipe.model.weights,
-        head=recipe.model.head,
+        head=recipe.head,
         dropout=recipe.model.dropout,
     )
     if recipe.train.channels_last:
