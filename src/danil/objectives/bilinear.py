@@ -1,0 +1,159 @@
+"""Bilinear operations whose every derivative is again one cheap bilinear operation.
+
+A convolution and a multiplication per channel are each read off a trilinear form T(x, w, g) = ⟨g, x ∗ w⟩: the output is
+∂T/∂g, the gradient of the input ∂T/∂x, the gradient of the weight ∂T/∂w. The derivative of each of the three is made of
+the other two, to any order, so none ever needs PyTorch's slow `_convolution_double_backward`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+INPUT, WEIGHT, OUTPUT = 0, 1, 2
+
+_aten = torch.ops.aten
+
+
+class Form(Protocol):
+    """Contract a trilinear form T(x, w, g) with two of its arguments."""
+
+    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor: ...
+    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor: ...
+    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Hold one convolution's shapes and arguments, transposed or not, in as many dimensions as `stride` has."""
+
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    transposed: bool
+    output_padding: tuple[int, ...]
+    groups: int
+
+    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        return _aten.convolution.default(x, w, bias, *self._geometry())
+
+    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
+        mask = (True, False, False)
+        x = _shape_only(self.input_shape, g)
+        return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[0]
+
+    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        mask = (False, True, False)
+        w = g.new_empty(1).expand(self.weight_shape)
+        return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[1]
+
+    def _geometry(self) -> tuple[Any, ...]:
+        return self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
+
+
+class ChannelScale:
+    """Multiply channel c (dimension 1) by w[c], in the fused kernel of batch normalisation in eval mode."""
+
+    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        constants = torch.zeros_like(w), torch.ones_like(w)
+        return _aten.native_batch_norm.default(x, w, bias, *constants, False, 0.0, 0.0)[0]
+
+    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
+        return self.output(g, w)
+
+    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        zeros = torch.zeros(x.shape[1], device=x.device, dtype=_statistics_dtype(x))
+        constants = zeros, torch.ones_like(zeros), None, None, False, 0.0
+        return _aten.native_batch_norm_backward.default(g, x, None, *constants, (False, True, False))[1]
+
+
+def _statistics_dtype(x: Tensor) -> torch.dtype:
+    """Return float64 for float64 and float32 for the rest: sums over pixels need it."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _shape_only(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return a tensor of `shape` and the memory format of `like`; the kernels read no value of it."""
+    if like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last):
+        return torch.empty(shape, device=like.device, dtype=like.dtype, memory_format=torch.channels_last)
+    return like.new_empty(1).expand(shape)
+
+
+class _Contraction(torch.autograd.Function):
+    """Contract a form with two of its three arguments, `missing` being the third."""
+
+    @staticmethod
+    def forward(ctx: Any, form: Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(a, b)
+        ctx.form, ctx.missing = form, missing
+        if missing == OUTPUT:
+            return form.output(a, b, bias)
+        return form.weight_gradient(a, b) if missing == WEIGHT else form.input_gradient(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        (v,) = grads
+        needed = [False] * 3 if v is None else needed_gradients(ctx)
+        a, b = ctx.saved_tensors
+        i, j = (slot for slot in (INPUT, WEIGHT, OUTPUT) if slot != ctx.missing)
+        known = {i: a, j: b, ctx.missing: v}
+        grad_a = _contract(ctx.form, i, known) if needed[0] else None
+        grad_b = _contract(ctx.form, j, known) if needed[1] else None
+        grad_bias = None
+        if v is not None and len(needed) > 2 and needed[2]:
+            grad_bias = v.sum([d for d in range(v.dim()) if d != 1])
+        return None, None, grad_a, grad_b, grad_bias
+
+
+def _contract(form: Form, missing: int, known: dict[int, Tensor]) -> Tensor:
+    a, b = (known[slot] for slot in (INPUT, WEIGHT, OUTPUT) if slot != missing)
+    return cast(Tensor, _Contraction.apply(form, missing, a, b, None))
+
+
+def bilinear(form: Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x ∗ w (+ bias), differentiable to any order at the cost of the form's own three kernels."""
+    return cast(Tensor, _Contraction.apply(form, OUTPUT, x, w, bias))
+
+
+def needed_gradients(ctx: Any) -> list[bool]:
+    """Say, for each tensor argument of a Function in its backward, whether the engine will use its gradient.
+
+    `ctx.needs_input_grad` only says which arguments require gradients; `torch.autograd.grad(y, images)` needs no
+    gradient of a weight, and computing it all the same would cost a third of the pass.
+    """
+    return [node is not None and _will_execute(node) for node, _ in ctx.next_functions]
+
+
+def _will_execute(node: Any) -> bool:
+    try:
+        return torch._C._will_engine_execute_node(node)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    except RuntimeError:  # what the engine answers for a leaf that the caller asked for
+        return True
+
+
+def frozen_normalization(
+    input: Tensor, mean: Tensor, inverse_std: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    """Return (input − mean) · inverse_std · weight + bias per channel, with constant statistics.
+
+    This is batch normalisation in eval mode: one multiply-add per channel, and derivatives to any order that are as
+    cheap. No gradient reaches `mean` or `inverse_std` unless they themselves require one.
+
+    Args:
+        input: `(B, C, …)`, at least two dimensions.
+        mean: `(C,)`.
+        inverse_std: `(C,)`, 1 / √(variance + eps).
+        weight: `(C,)` or `None` for 1.
+        bias: `(C,)` or `None` for 0.
+
+    Returns:
+        A tensor of the shape and dtype of `input`.
+    """
+    scale = inverse_std if weight is None else weight * inverse_std
+    shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+    dtype = _statistics_dtype(input)
+    return bilinear(ChannelScale(), input, scale.to(dtype), shift.to(dtype))
