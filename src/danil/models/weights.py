@@ -1,10 +1,10 @@
 """Initial weights: from timm's hub, a local file, an installed package, or none."""
 
 import importlib.util
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from textwrap import shorten
 from typing import Any
 
@@ -130,7 +130,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = shorten(str(error) or type(error).__name__, 160, placeholder=" …").rstrip(".")
         raise WeightsError(
             f"weights file `{path}` is damaged, or holds more than tensors (nothing of it was run): {reason}. "
@@ -139,7 +139,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for key in WRAPPERS:
         while isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)} if content else {}
+    named: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
+    tensors = {str(key): value for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"weights file `{path}` holds no named tensors. Give a network's `state_dict()`.")
     return tensors
