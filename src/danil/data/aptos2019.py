@@ -14,8 +14,8 @@ GRADES = ("0", "1", "2", "3", "4")
 def read_aptos2019(path: Path, options: Mapping[str, str], labelled: bool = True) -> Manifest:
     """Return the graded images of `train.csv` and `train_images/` (PNG as published, or JPEG).
 
-    The task is `diagnosis`, grades `0` (none) to `4` (proliferative) in order. Patients are not known. The competition's
-    own test images have no grades and are not read.
+    The task is `diagnosis`, grades `0` (none) to `4` (proliferative) in order. Patients are not known. The
+    competition's own test images have no grades and are not read.
 
     Raises:
         DataError: no table, no images, missing columns or files, a value that is no grade.

@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pandas as pd
 from PIL import Image
 
 from danil.data.decoding import SUFFIXES, ImageError, read_image
-from danil.data.manifest import DataError, Manifest, assembled, counted
+from danil.data.manifest import DataError, Manifest, counted
 
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
@@ -88,23 +87,22 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def unlabelled(paths: Iterable[str | Path]) -> Manifest:
-    """Return a manifest without labels of image files and of all images below folders, in the order given, each once.
+def image_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the files given and all images below the folders given, in this order, a folder's images by name.
+
+    A file given by name is returned whatever its ending.
 
     Raises:
-        DataError: nothing found, or a path that does not exist.
+        DataError: a path does not exist, or there is no image at all.
     """
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
             raise DataError(f"`{path}` does not exist. Give image files or folders.")
         files += [path / name for name in found_images(path)] if path.is_dir() else [path]
-    absolute = list(dict.fromkeys(os.path.abspath(file) for file in files))  # noqa: PTH100 - links stay as they are
-    if not absolute:
-        raise DataError(f"no image found; files that end in {', '.join(SUFFIXES)} are looked for.")
-    root = Path(os.path.commonpath([os.path.dirname(file) for file in absolute]))  # noqa: PTH120
-    table = pd.DataFrame({"path": [Path(file).relative_to(root).as_posix() for file in absolute], "label": None})
-    return assembled(table, {"label": ()}, store=FileImages(root), source=f"folder:{root}", root=root)
+    if not files:
+        raise DataError(f"no image found; in folders, files that end in {', '.join(SUFFIXES)} are looked for.")
+    return files
 
 
 def unreadable(manifest: Manifest, progress: Progress | None = None) -> list[ImageError]:

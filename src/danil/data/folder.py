@@ -82,9 +82,7 @@ def row(image: str, depth: int) -> tuple[str, str | None, str | None]:
 
 def warn_of_empty(path: Path, depth: int, filled: set[str]) -> None:
     """Warn of class folders without images."""
-    folders = [
-        item for item in path.glob("*/" * depth + "*") if item.is_dir() and not item.name.startswith((".", "__"))
-    ]
+    folders = [item for item in path.glob("*/" * depth + "*") if item.is_dir() and not hidden(item.name)]
     empty = natural(item.relative_to(path).as_posix() for item in folders)
     empty = [name for name in empty if name not in filled]
     if empty and filled:

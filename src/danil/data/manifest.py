@@ -35,9 +35,10 @@ class ImageStore(Protocol):
 class Manifest:
     """Hold a data set: a table with one row per image, its tasks and where its pixels are.
 
-    `table` has a fresh `RangeIndex` and the columns `path` (text, unique; POSIX, relative to the store's root), one column
-    per task (class names as text, missing = unknown label), `group` (text; patient, lesion … equal to `path` where
-    nothing is known), `split` (`train`, `validation`, `test`, or missing = not assigned yet), then metadata columns as read.
+    `table` has a fresh `RangeIndex` and the columns `path` (text, unique; POSIX, relative to the store's root), one
+    column per task (class names as text, missing = unknown label), `group` (text; patient, lesion … equal to `path`
+    where nothing is known), `split` (`train`, `validation`, `test`, or missing = not assigned yet), then metadata
+    columns as read.
     `tasks` maps each label column to its class names, in the order of the network's outputs; the first task is the
     main one. `root` is the folder that paths are relative to (`None` for sets made at run time); `source` is
     `READER:PATH` as the user could type it again. `grouped` tells whether `group` carries real information.
@@ -78,7 +79,7 @@ class Manifest:
         return replace(self, table=self.table.iloc[np.asarray(rows, dtype=np.int64)].reset_index(drop=True))
 
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of paths, labels, groups, split, class names and stored sizes, whatever the row order."""
+        """Return the SHA-256 (hex) of paths, labels, groups, split, class names and stored sizes, in any row order."""
         columns = ["path", *self.tasks, "group", "split"]
         rows = self.table[columns].astype("string").fillna("\0").itertuples(index=False, name=None)
         lines = sorted("\x1f".join((*row, str(self.store.size(row[0])))) for row in rows)

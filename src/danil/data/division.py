@@ -1,0 +1,82 @@
+"""Dividing labelled rows into parts, whole groups or single rows, with the same class shares: arrays only."""
+
+from typing import Any
+
+import numpy as np
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Reals = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def stratified_quotas(counts: Integers, share: float, spare: int = 1) -> Integers:
+    """Return how many rows of each class a share takes, shape `(K,)`; they add up to `round(share · N)`.
+
+    Halves and the largest remainders are rounded up. Each class gives at least one row and keeps `spare`, where it has
+    enough; only for that may the sum be missed, when there are many tiny classes.
+    """
+    ideal = counts * share
+    least = np.where(counts > spare, 1, 0)
+    most = np.maximum(counts - spare, 0)
+    quotas = np.clip(np.floor(ideal + 1e-9).astype(np.int64), least, most)
+    total = int(np.floor(counts.sum() * share + 0.5))
+    while quotas.sum() != total:
+        step = 1 if quotas.sum() < total else -1
+        movable = quotas < most if step > 0 else quotas > least
+        if not movable.any():
+            break
+        gap = np.where(movable, step * (ideal - quotas), -np.inf)
+        quotas[int(np.argmax(gap))] += step
+    return quotas
+
+
+def drawn(strata: Integers, quotas: Integers, rng: np.random.Generator) -> Integers:
+    """Return the sorted positions of a random draw of `quotas[k]` rows from every stratum `k`."""
+    chosen = [rng.permutation(np.flatnonzero(strata == k))[:quota] for k, quota in enumerate(quotas)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def divided_rows(strata: Integers, shares: Reals, rng: np.random.Generator) -> Integers:
+    """Return each row's part, shape `(N,)`, exact to rounding; the first part takes what the others leave."""
+    parts = np.zeros(len(strata), dtype=np.int64)
+    for part in range(len(shares) - 1, 0, -1):
+        left = np.flatnonzero(parts == 0)
+        counts = np.bincount(strata[left], minlength=int(strata.max()) + 1)
+        share = float(shares[part] * len(strata) / len(left)) if len(left) else 0.0
+        if share > 0:
+            quotas = stratified_quotas(counts, share, spare=int((shares[:part] > 0).sum()))
+            parts[left[drawn(strata[left], quotas, rng)]] = part
+    return parts
+
+
+def divided_groups(strata: Integers, groups: Integers, shares: Reals, rng: np.random.Generator) -> Integers:
+    """Return each row's part, shape `(N,)`; a group is never divided.
+
+    Greedy: groups from large to small (equal ones in random order), each to the part that lacks most of its classes,
+    rare classes weighing as much as frequent ones. A class that a part then still lacks is brought there by the
+    smallest group that another part can spare.
+    """
+    table = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))
+    np.add.at(table, (groups, strata), 1.0)
+    totals = np.maximum(table.sum(0), 1)
+    active = np.flatnonzero(shares > 0)
+    lacking = shares[active, None] * totals[None]
+    home = np.zeros(len(table), dtype=np.int64)
+    order = rng.permutation(len(table))
+    for group in order[np.argsort(-table[order].sum(1), kind="stable")]:
+        part = int(np.argmax(lacking @ (table[group] / totals)))
+        lacking[part] -= table[group]
+        home[group] = part
+    repair(home, table, len(active))
+    return active[home][groups]
+
+
+def repair(home: Integers, table: Reals, parts: int) -> None:
+    """Move groups, in place, so that each part has each class wherever enough groups hold it."""
+    for stratum in np.argsort((table > 0).sum(0), kind="stable"):
+        holders = np.flatnonzero(table[:, stratum] > 0)
+        for part in range(parts):
+            held = np.bincount(home[holders], minlength=parts)
+            if held[part] or held.max() < 2:
+                continue
+            givers = holders[home[holders] == int(np.argmax(held))]
+            home[givers[int(np.argmin(table[givers].sum(1)))]] = part
