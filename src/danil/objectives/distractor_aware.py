@@ -1,0 +1,223 @@
+"""The distractor-aware loss of DANIL, on top of any loss per image."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from danil.objectives.batch_statistics import BatchStatistics
+from danil.objectives.cross_entropy import CrossEntropy
+from danil.objectives.distractors import Distractors, Rival, found_distractors
+from danil.objectives.gradient_ratio import GradientRatio
+from danil.objectives.image_loss import ImageLoss, share_wrong
+from danil.objectives.margins import Distance, Form, Formulation, map_differences, penalties, squared_distances
+from danil.objectives.ranks import global_count
+from danil.objectives.second_order import twice_differentiable
+from danil.objectives.second_pass import bare_module, eager, is_compiled, second_pass
+from danil.objectives.terms import Logits, Targets, Terms
+
+Normalization = Literal["frozen", "coupled", "running"]
+MapScale = Literal["sample", "batch"]
+QUANTILES = {"distance_q05": 0.05, "distance_median": 0.5, "distance_q95": 0.95}
+
+
+class DistractorAware(nn.Module):
+    """Add λ · L_d to a base loss, L_d = 1/(‖A⁺ − A⁻‖² + ε) on the wrongly classified images (Eq. 5, 6).
+
+    A⁺ and A⁻ are the gradients, at the tensor the network receives, of the plain softmax losses for the label and for
+    the predicted class; the parameters' gradient goes through both. L_total = Σᵢ shareᵢ (L⁺ᵢ + λ L_d,ᵢ), shares from
+    `base`: 1/B, or 1/⌈ρB⌉ on the images that OHEM keeps. Class weights act on L⁺ only. With several tasks each has its
+    own margin, averaged over the images whose label is known, times the base's task weight.
+
+    The defaults for `distance` and `map_scale` decide whether the term acts at all: see METHOD.md §3 in the docs, and
+    log `Terms.stats`: `share_wrong`, quantiles of d (NaN where no image is wrong), and `gradient_ratio` =
+    ‖∇λL_d‖/‖∇L⁺‖ at every `measure_every`-th step (NaN between).
+
+    Autocast: use it around the call as usual; margin, norm and 1/(d + ε) are in float32 at least. With fp16 and a
+    gradient scaler, scale `Terms.total` only: A is taken from unscaled margins, so there is nothing to unscale.
+    Distributed: DDP, plain or through Fabric; every rank takes part in the same collectives whatever its images.
+
+    Args:
+        weight: λ ≥ 0; ignored with `strength`.
+        epsilon: ε > 0.
+        formulation: `"margin"` (one gradient) or `"literal"` (Algorithm 1's two); equal, the first is faster.
+        normalization: what BatchNorm does in the pass that A is taken from. `"frozen"`: this batch's statistics, as
+            constants, on the wrong images only; `"coupled"`: one graph for the whole batch, gradient through the
+            statistics; `"running"`: eval mode.
+        map_scale: A from the image's own loss (`"sample"`), or from the mean loss over all ranks' batch (`"batch"`).
+        distance: the mean of the squares over C·H·W, or their `"sum"` (Eq. 5 to the letter).
+        base: the loss of each image; cross-entropy by default. Label smoothing is refused: it has no single label.
+        form: `"reciprocal"` (the paper), or `"log"`: L_d = −log(d + ε), whose gradient ignores the scale of A.
+        strength: set λ so that ‖∇λL_d‖/‖∇L⁺‖ is about this number, from running averages kept as buffers.
+        detach: let no gradient through A. L_d then has no gradient, as a literal misreading of the paper would have it.
+        rival: the pseudo label. `"predicted"`: the arg-max, on wrong images; `"runner_up"`: the strongest wrong class,
+            on every image.
+        measure_every: measure `gradient_ratio` every n steps, at about one more backward pass each; 0 for never
+            (with `strength`: 16).
+
+    Raises:
+        ValueError: an argument is out of range, or `base` smooths labels.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+        >>> terms = DistractorAware()(model, torch.rand(4, 3, 2, 2), torch.tensor([0, 1, 2, 0]))
+        >>> terms.total.backward()
+        >>> sorted(terms.parts)
+        ['cross_entropy', 'distractor']
+    """
+
+    def __init__(
+        self,
+        weight: float = 1e-5,
+        epsilon: float = 1e-4,
+        formulation: Formulation = "margin",
+        normalization: Normalization = "frozen",
+        map_scale: MapScale = "sample",
+        distance: Distance = "mean",
+        base: ImageLoss | None = None,
+        form: Form = "reciprocal",
+        strength: float | None = None,
+        detach: bool = False,
+        rival: Rival = "predicted",
+        measure_every: int = 0,
+    ):
+        super().__init__()
+        self.weight = _number("weight", weight, positive=False)
+        self.epsilon = _number("epsilon", epsilon, positive=True)
+        self.formulation: Formulation = _choice("formulation", formulation, Formulation)
+        self.normalization: Normalization = _choice("normalization", normalization, Normalization)
+        self.map_scale: MapScale = _choice("map_scale", map_scale, MapScale)
+        self.distance: Distance = _choice("distance", distance, Distance)
+        self.form: Form = _choice("form", form, Form)
+        self.rival: Rival = _choice("rival", rival, Rival)
+        self.detach = detach
+        self.base = CrossEntropy() if base is None else _with_hard_labels(base)
+        if strength is not None and detach:
+            raise ValueError(
+                "`strength` has no meaning with `detach=True`: there is no gradient to scale. Give `weight`."
+            )
+        self.ratio = GradientRatio(
+            None if strength is None else _number("strength", strength, positive=True), measure_every
+        )
+
+    def forward(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
+        """Run the model on `images` `(B, C, H, W)`, then its wrong ones a second time, and return the loss."""
+        bare = bare_module(model)
+        scale = global_count(images) if self.map_scale == "batch" else 1
+        if self.normalization == "coupled":
+            inputs = images if images.requires_grad else images.detach().requires_grad_()
+            graph = torch.is_grad_enabled()
+            with torch.enable_grad(), eager(), twice_differentiable(bare):
+                logits: Logits = model(inputs)
+                losses, found = self._first_losses(logits, targets)
+                distances = self._distances(inputs, logits, found, graph)
+        else:
+            modules = list(bare.modules())
+            frozen = modules if self.normalization == "frozen" else []
+            statistics = BatchStatistics(frozen, compiled=is_compiled(model, modules))
+            with statistics.caught(images):
+                logits = model(images)
+            losses, found = self._first_losses(logits, targets)
+            distances = self._second_distances(bare, modules, images, statistics, found)
+        distances = {task: d / scale**2 for task, d in distances.items()}
+        return self._terms(bare, logits, targets, losses, found, distances)
+
+    def _first_losses(self, logits: Logits, targets: Targets) -> tuple[Tensor, dict[str, Distractors]]:
+        losses = self.base.per_image(logits, targets)
+        return losses, found_distractors(logits, targets, self.base.shares(losses.detach()), self.base, self.rival)
+
+    def _second_distances(
+        self,
+        bare: nn.Module,
+        modules: list[nn.Module],
+        images: Tensor,
+        statistics: BatchStatistics,
+        found: Mapping[str, Distractors],
+    ) -> dict[str, Tensor]:
+        """Run the wrong images of all tasks once more, and return each task's d."""
+        each = [distractors.images for distractors in found.values()]
+        wrong = each[0] if len(each) == 1 else torch.cat(each).unique()
+        if not len(wrong):
+            return {}
+        graph = torch.is_grad_enabled()
+        batch_norm = statistics.normalization() if self.normalization == "frozen" else None
+        with torch.enable_grad(), second_pass(bare, modules, images, batch_norm):
+            inputs = rows(images.detach(), wrong).requires_grad_()
+            logits: Logits = bare(inputs)
+            return self._distances(inputs, logits, {t: f.among(wrong) for t, f in found.items()}, graph)
+
+    def _distances(
+        self, inputs: Tensor, logits: Logits, found: Mapping[str, Distractors], graph: bool
+    ) -> dict[str, Tensor]:
+        distances: dict[str, Tensor] = {}
+        for task, one in found.items():
+            if len(one.images):
+                z = logits if isinstance(logits, Tensor) else logits[task]
+                graph = graph and not self.detach
+                differences = map_differences(inputs, z, one.images, one.labels, one.rivals, self.formulation, graph)
+                distances[task] = squared_distances(differences, self.distance)
+        return distances
+
+    def _terms(
+        self,
+        bare: nn.Module,
+        logits: Logits,
+        targets: Targets,
+        losses: Tensor,
+        found: Mapping[str, Distractors],
+        distances: Mapping[str, Tensor],
+    ) -> Terms:
+        """Put both parts together, at the set λ or at the λ that holds the strength."""
+        loss = self.base.reduce(losses)
+        each = [(found[t].weights * penalties(d, self.epsilon, self.form)).sum() for t, d in distances.items()]
+        penalty = torch.stack(each).sum() if each else loss * 0
+        norms = self.ratio.measured(loss, penalty, list(bare.parameters()))
+        weight = self.weight if self.ratio.strength is None else self.ratio.weight().to(penalty)
+        parts = {self.base.part: loss, "distractor": weight * penalty}
+        stats = {"share_wrong": share_wrong(logits, targets), **_quantiles(loss, distances)}
+        if self.ratio.every:
+            stats["gradient_ratio"] = loss.new_tensor(math.nan) if norms is None else weight * norms[1] / norms[0]
+        if self.ratio.strength is not None:
+            stats["distractor_weight"] = torch.as_tensor(weight)
+        return Terms(loss + parts["distractor"], logits, parts, stats, losses.detach())
+
+
+def rows(images: Tensor, chosen: Tensor) -> Tensor:
+    """Return a copy of the chosen images in the memory format of all."""
+    copy = images[chosen]
+    channels_last = images.dim() == 4 and images.is_contiguous(memory_format=torch.channels_last)
+    return copy.contiguous(memory_format=torch.channels_last) if channels_last else copy
+
+
+def _quantiles(like: Tensor, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not distances:
+        return {name: like.new_tensor(math.nan) for name in QUANTILES}
+    values = torch.cat([d.detach() for d in distances.values()])
+    levels = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
+    return dict(zip(QUANTILES, values.quantile(levels), strict=True))
+
+
+def _choice(name: str, value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise ValueError(f"`{name}` is {value!r}; one of {', '.join(map(repr, get_args(choices)))} is needed.")
+    return value
+
+
+def _number(name: str, value: float, *, positive: bool) -> float:
+    if not (math.isfinite(value) and (value > 0 or (value == 0 and not positive))):
+        raise ValueError(f"`{name}` is {value}; a finite number {'> 0' if positive else '≥ 0'} is needed.")
+    return value
+
+
+def _with_hard_labels(base: ImageLoss) -> ImageLoss:
+    smoothing = next(
+        (m.label_smoothing for m in base.modules() if isinstance(m, CrossEntropy) and m.label_smoothing), 0
+    )
+    if smoothing:
+        raise ValueError(
+            f"`base` has `label_smoothing={smoothing}`: a smoothed label has no single class, so A⁺ and A⁻ are "
+            "undefined. Use `label_smoothing=0` with DistractorAware."
+        )
+    return base

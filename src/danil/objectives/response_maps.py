@@ -1,0 +1,82 @@
+"""Intrinsic response maps of single images, for people to look at."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from danil.objectives.margins import strongest_rivals, widened
+from danil.objectives.second_pass import bare_module, eager, switched_modes
+from danil.objectives.targets import UNKNOWN, matched_tasks
+from danil.objectives.terms import Logits
+
+
+@dataclass(frozen=True)
+class ResponseMaps:
+    """Hold A⁺ (`truth`), A⁻ (`rival`) and A⁺ − A⁻ (`difference`), `(B, C, H, W)`; `rivals` `(B,)`; `logits` `(B, K)`.
+
+    All detached, in float32 or wider. A⁺ and A⁻ differ in scale by orders of magnitude: A⁻ vanishes on images that the
+    network is sure to be of the rival class. Show each at its own scale, with its norm.
+    """
+
+    truth: Tensor
+    rival: Tensor
+    difference: Tensor
+    rivals: Tensor
+    logits: Tensor
+
+
+def response_maps(
+    model: nn.Module, images: Tensor, labels: Tensor, rivals: Tensor | None = None, task: str | None = None
+) -> ResponseMaps:
+    """Return each image's gradients of the softmax loss for its label and for its rival class (Eq. 2).
+
+    The network runs in eval mode, so no image influences another; modes, random state, and every `.grad` are left as
+    found. With two classes both maps are the same picture up to sign and scale.
+
+    Args:
+        model: returns `(B, K)` logits, or a mapping from task to logits.
+        images: `(B, C, H, W)`.
+        labels: `(B,)` int64, all known.
+        rivals: `(B,)` int64, the pseudo labels; by default the strongest class other than the label, which is the
+            prediction where that is wrong.
+        task: the head to explain, where the network has several.
+
+    Raises:
+        ValueError: `task` is needed or unknown, or labels do not fit the logits.
+    """
+    bare = bare_module(model)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
+        switched_modes(list(bare.modules())),
+        eager(),
+    ):
+        inputs = images.detach().clone().requires_grad_()
+        logits = _head(bare(inputs), task)
+        for name, classes in (("labels", labels), ("rivals", labels if rivals is None else rivals)):
+            _check(name, logits, classes)
+        chosen = strongest_rivals(logits, labels) if rivals is None else rivals
+        truth, rival = (_input_gradient(logits, classes, inputs) for classes in (labels, chosen))
+    return ResponseMaps(truth, rival, truth - rival, chosen, logits.detach())
+
+
+def _input_gradient(logits: Tensor, classes: Tensor, inputs: Tensor) -> Tensor:
+    loss = functional.cross_entropy(widened(logits), classes, reduction="sum")
+    return widened(torch.autograd.grad(loss, inputs, retain_graph=True)[0])
+
+
+def _head(logits: Logits, task: str | None) -> Tensor:
+    if isinstance(logits, Tensor):
+        return logits
+    if task is None or task not in logits:
+        raise ValueError(f"`task` is {task!r}; the network has the heads {sorted(logits)}. Name the one to explain.")
+    return logits[task]
+
+
+def _check(name: str, logits: Tensor, classes: Tensor) -> None:
+    matched_tasks({name: logits}, {name: classes})
+    if bool((classes == UNKNOWN).any()):
+        raise ValueError(f"`{name}` holds −1 (unknown); a response map needs a class for every image. Leave those out.")

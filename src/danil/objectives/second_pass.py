@@ -1,0 +1,130 @@
+"""The second forward pass: on the bare module, deterministic, and without a trace."""
+
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
+
+from danil.objectives.replaced_functions import ReplacedFunctions
+from danil.objectives.second_order import twice_differentiable
+
+_WRAPPERS = {"DistributedDataParallel": "module", "_FabricModule": "module", "OptimizedModule": "_orig_mod"}
+_SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
+
+
+def bare_module(model: nn.Module) -> nn.Module:
+    """Return the network inside DistributedDataParallel, Fabric's and the compiler's wrappers, found by class name.
+
+    An attribute `module` of any other class is that network's own business and is not followed.
+
+    Raises:
+        ValueError: parameters are sharded (FSDP) or the network is replicated over threads (DataParallel).
+    """
+    while True:
+        names = {base.__name__ for base in type(model).__mro__}
+        if names & _SHARDED or any(_SHARDED & {b.__name__ for b in type(m).__mro__} for m in model.children()):
+            raise ValueError(
+                "the network is sharded by FSDP, whose parameters exist only inside its own forward; the distractor-aware "
+                "loss runs part of the batch a second time, in which ranks without a wrong image would not take part. "
+                "Use DDP (Fabric: strategy='ddp'), or train this network with another objective."
+            )
+        if "DataParallel" in names:
+            raise ValueError(
+                "the network is wrapped in nn.DataParallel, whose replicas run in threads out of sight. "
+                "Use DistributedDataParallel (torchrun, or Fabric: strategy='ddp')."
+            )
+        attribute = next((_WRAPPERS[name] for name in _WRAPPERS if name in names), None)
+        if attribute is None:
+            return model
+        model = getattr(model, attribute)
+
+
+def is_compiled(model: nn.Module, modules: Sequence[nn.Module]) -> bool:
+    """Say whether `torch.compile` was applied to the model or any of its modules, by wrapping or in place."""
+    every = (model, *model.children(), *modules)
+    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in every)
+
+
+@contextmanager
+def second_pass(
+    bare: nn.Module, modules: Sequence[nn.Module], images: Tensor, batch_norm: Callable[..., Tensor] | None
+) -> Generator[None]:
+    """Give exact second derivatives, each image on its own, with dropout and stochastic depth off.
+
+    All modules are in eval mode inside, except instance normalisation, which goes on using its instance's statistics.
+    `batch_norm` stands in for the function of that name. Compiled code runs eagerly, activation checkpointing (timm's
+    switch) is off, the global random state and every module's mode are restored.
+    """
+    replacements: dict[Callable[..., Any], Callable[..., Any]] = dict.fromkeys(_DROPOUTS, _unchanged)
+    replacements[functional.instance_norm] = _untracked_instance_norm
+    if batch_norm is not None:
+        replacements[functional.batch_norm] = batch_norm
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([images.device] if images.device.type == "cuda" else []))
+        stack.enter_context(switched_modes(modules))
+        stack.enter_context(eager())
+        stack.enter_context(twice_differentiable(bare))
+        stack.enter_context(ReplacedFunctions(replacements))
+        yield
+
+
+@contextmanager
+def eager() -> Generator[None]:
+    """Run compiled functions eagerly inside: the compiler's code has no second derivative."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and loading it takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def switched_modes(modules: Sequence[nn.Module]) -> Generator[None]:
+    """Put all modules in eval mode without activation checkpointing inside, each flag restored as it was.
+
+    Instance normalisation stays in train mode where it is: its eval mode is another function.
+    """
+    flags = ("training", "grad_checkpointing")
+    found = [(m, f) for m in modules for f in flags if m.__dict__.get(f) is True and not isinstance(m, _InstanceNorm)]
+    try:
+        for module, flag in found:
+            setattr(module, flag, False)
+        yield
+    finally:
+        for module, flag in found:
+            setattr(module, flag, True)
+
+
+_DROPOUTS: tuple[Callable[..., Any], ...] = (
+    functional.dropout,
+    functional.dropout1d,
+    functional.dropout2d,
+    functional.dropout3d,
+    functional.alpha_dropout,
+    functional.feature_alpha_dropout,
+    torch.dropout,
+)
+
+
+def _unchanged(input: Tensor, *_: object, **__: object) -> Tensor:
+    return input
+
+
+def _untracked_instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    if use_input_stats:
+        running_mean = running_var = None
+    return functional.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

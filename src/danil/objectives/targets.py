@@ -1,0 +1,79 @@
+"""What the labels of a batch must look like, and which logits they belong to."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from danil.objectives.terms import Logits, Targets
+
+UNKNOWN = -1
+SINGLE = ""
+"""The task's name where a network has one head and the targets are one tensor."""
+
+
+def matched_tasks(logits: Logits, targets: Targets) -> dict[str, tuple[Tensor, Tensor]]:
+    """Pair each task's `(B, K)` logits with its `(B,)` labels, after checking both.
+
+    Only the tasks named by the targets are returned: heads without targets (`aux/<task>`, an unused head) are left out.
+    One tensor of targets is the task `""`. Labels beyond K are found here on the CPU only; on an accelerator that check
+    would stall the device each step, and PyTorch's own device-side assertion finds them.
+
+    Raises:
+        TypeError: logits or targets are neither tensors nor mappings of tensors, or labels are not int64.
+        ValueError: shapes do not fit, a task has no head, or a label is outside −1 … K−1.
+    """
+    if isinstance(targets, Tensor):
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                f"the network returned {_described(logits)}, but `targets` is one tensor. "
+                "Give the targets as a mapping from task to labels, or return one tensor of logits."
+            )
+        return {SINGLE: _checked(SINGLE, logits, targets)}
+    if not isinstance(logits, Mapping):
+        raise TypeError(
+            f"`targets` names the tasks {sorted(targets)}, but the network returned {_described(logits)}. "
+            "A network with several heads returns a mapping from task to `(B, K)` logits."
+        )
+    missing = [task for task in targets if task not in logits]
+    if missing or not targets:
+        raise ValueError(
+            f"`targets` names the tasks {sorted(targets)}, the network's heads are {sorted(logits)}: "
+            f"no head for {missing or 'an empty mapping'}. Name at least one task, and only tasks the network has."
+        )
+    return {task: _checked(task, logits[task], labels) for task, labels in targets.items()}
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"the heads {sorted(str(name) for name in value)}"
+    return f"a {type(value).__name__}" + (f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "")
+
+
+def _checked(task: str, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    name = f"`targets[{task!r}]`" if task else "`targets`"
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"the logits for {name} have shape {tuple(logits.shape)}; (B, K) with K ≥ 2 classes is needed. "
+            "Give the network a classification head."
+        )
+    if labels.is_floating_point() or labels.ndim == 2:
+        raise TypeError(
+            f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; int64 class indices of shape (B,) are needed. "
+            "Soft or mixed labels (mixup, CutMix, one-hot) have no single class: switch the mixing off, "
+            "or pass the hard labels (`targets.argmax(1)`) where those are meaningful."
+        )
+    if str(labels.dtype) != "torch.int64":
+        raise TypeError(f"{name} is {labels.dtype}; int64 class indices are needed. Use `.long()`.")
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"{name} has shape {tuple(labels.shape)}; the network returned logits of shape {tuple(logits.shape)}, "
+            f"so ({logits.shape[0]},) is needed: one class index per image."
+        )
+    if labels.device.type == "cpu" and labels.numel():
+        low, high = int(labels.min()), int(labels.max())
+        if low < UNKNOWN or high >= logits.shape[1]:
+            raise ValueError(
+                f"{name} holds {low if low < UNKNOWN else high}; the network has {logits.shape[1]} classes, so labels "
+                "lie in 0 … K−1, or are −1 where unknown. Check the class list against the head."
+            )
+    return logits, labels
