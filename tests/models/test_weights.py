@@ -144,6 +144,12 @@ def test_a_misfit_names_tensors_kinds_and_counts(tmp_path, donor):
     assert "wrong.safetensors" in message
 
 
+def test_a_file_that_holds_more_than_the_network_is_refused(tmp_path, donor):
+    save_file(donor.state_dict() | {"layer9.weight": torch.zeros(2)}, tmp_path / "more.safetensors")
+    with pytest.raises(WeightsError, match=r"\): 1 unexpected: layer9\.weight\. Give"):
+        create_model(SMALL, TASKS, weights=tmp_path / "more.safetensors")
+
+
 def test_nan_in_a_file_is_refused(tmp_path, donor):
     state = {name: value.clone() for name, value in donor.state_dict().items()}
     state["conv1.0.weight" if "conv1.0.weight" in state else next(iter(state))].view(-1)[0] = float("nan")

@@ -7,6 +7,7 @@
 >>> terms.total.backward()
 """
 
+from danil.objectives.cross_disease import CrossDisease
 from danil.objectives.cross_entropy import CrossEntropy
 from danil.objectives.distractor_aware import DistractorAware
 from danil.objectives.guards import NonFiniteLossError, check_finite
@@ -19,6 +20,7 @@ from danil.objectives.weighted_tasks import WeightedTasks
 
 # fmt: off
 __all__ = [
-    "CrossEntropy", "DistractorAware", "HardExamples", "ImageLoss", "Logits", "NonFiniteLossError", "Objective",
-    "ResponseMaps", "Targets", "Terms", "WeightedTasks", "check_finite", "response_maps", "twice_differentiable",
+    "CrossDisease", "CrossEntropy", "DistractorAware", "HardExamples", "ImageLoss", "Logits", "NonFiniteLossError",
+    "Objective", "ResponseMaps", "Targets", "Terms", "WeightedTasks", "check_finite", "response_maps",
+    "twice_differentiable",
 ]
