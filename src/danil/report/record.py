@@ -1,0 +1,137 @@
+"""What a run folder holds, read for a page; what is missing is said, not guessed."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from danil.runs import Recipe, RunError, RunFolder
+
+Array = np.ndarray[Any, Any]
+PREFIX = "probability_"
+NEXT_STEP = {
+    "manifest.csv": "the table of images; it is written when training starts",
+    "environment.json": "versions and command; it is written when training starts",
+    "log.csv": "the epochs; it is written while training (`danil train … --resume` goes on)",
+    "predictions.csv": "the predictions on the test part; training writes them at its end (none without a test part)",
+    "metrics.json": "the metrics; write them by `danil evaluate RUN`",
+}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold the labelled test images: `labels` `(N,)`, −1 unknown, and `probabilities` `(N, K)`."""
+
+    table: pd.DataFrame
+    labels: Array
+    probabilities: Array
+
+    @property
+    def found(self) -> Array:
+        """Return the predicted class indices, `(N,)`."""
+        return self.probabilities.argmax(1)
+
+    def labelled(self) -> "Predictions":
+        """Return the images whose label is known."""
+        rows = self.labels >= 0
+        return Predictions(self.table[rows].reset_index(drop=True), self.labels[rows], self.probabilities[rows])
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Hold all that a run folder says of itself; `missing` lists, in sentences, what it does not say."""
+
+    folder: RunFolder
+    data: dict[str, Any]
+    recipe: Recipe
+    environment: dict[str, Any]
+    manifest: pd.DataFrame | None
+    log: pd.DataFrame | None
+    predictions: Predictions | None
+    metrics: dict[str, Any] | None
+    missing: list[str] = field(default_factory=list[str])
+
+    @property
+    def name(self) -> str:
+        """Return the folder's name."""
+        return self.folder.path.resolve().name
+
+    @property
+    def task(self) -> str:
+        """Return the main task."""
+        return next(iter(self.data["tasks"]))
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the main task's classes."""
+        return list(self.data["tasks"][self.task])
+
+
+def read_record(path: str | Path) -> RunRecord:
+    """Return what the run folder holds.
+
+    Raises:
+        RunError: the folder is no run, or one of its files is damaged (it is named).
+    """
+    folder = RunFolder(Path(path))
+    recipe, data = folder.read_recipe(), folder.record()
+    missing = [
+        f"{file.name}: {NEXT_STEP[file.name]}."
+        for file in (folder.manifest, folder.environment, folder.log, folder.predictions, folder.metrics)
+        if not file.is_file()
+    ]
+    environment, metrics = read_json(folder.environment), read_json(folder.metrics)
+    log, manifest = read_table(folder.log), read_table(folder.manifest)
+    predictions = read_predictions(folder.predictions, list(next(iter(data["tasks"].values()))))
+    numbers = None if log is None else log.apply(pd.to_numeric, errors="coerce")
+    return RunRecord(folder, data, recipe, environment or {}, manifest, numbers, predictions, metrics, missing)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in the file, `None` where there is no file."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"`{path}` is damaged: {error}. Write it again (`danil evaluate RUN` writes metrics)."
+        ) from error
+    if not isinstance(found, dict):
+        raise RunError(f"`{path}` is damaged: it holds no JSON object. Write it again.")
+    return found
+
+
+def read_table(path: Path) -> pd.DataFrame | None:
+    """Return the table as text, empty cells missing, `None` where there is no file; a class may be called `NA`."""
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        return pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise RunError(f"`{path}` is damaged: {error}. Write it again.") from error
+
+
+def read_predictions(path: Path, classes: list[str]) -> Predictions | None:
+    """Return the predictions of the main task.
+
+    Raises:
+        RunError: a column or a number is missing.
+    """
+    table = read_table(path)
+    if table is None:
+        return None
+    absent = [name for name in ("path", "label", *(PREFIX + name for name in classes)) if name not in table]
+    if absent:
+        raise RunError(f"`{path}` has no column {', '.join(f'`{name}`' for name in absent)}. Train or predict again.")
+    columns = [pd.to_numeric(table[PREFIX + name], errors="coerce").to_numpy(np.float64) for name in classes]
+    probabilities = np.stack(columns, axis=1)
+    if not np.isfinite(probabilities).all():
+        raise RunError(f"`{path}` holds a probability that is no number. Train or predict again.")
+    codes = pd.Categorical(table["label"], categories=classes).codes
+    return Predictions(table, np.asarray(codes, dtype=np.int64), probabilities)
