@@ -21,7 +21,7 @@ class CrossDisease(ImageLoss):
 
     Args:
         auxiliary_weight: finite number ≥ 0.
-        base: the loss of each image and task; cross-entropy by default. Auxiliary logits use their task's class weights.
+        base: the loss of each image and task; cross-entropy by default; class weights act by task, also here.
 
     Raises:
         ValueError: `auxiliary_weight` is negative or not finite; later, the network has no auxiliary head for a task.
