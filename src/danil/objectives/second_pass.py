@@ -29,8 +29,9 @@ def bare_module(model: nn.Module) -> nn.Module:
         names = {base.__name__ for base in type(model).__mro__}
         if names & _SHARDED or any(_SHARDED & {b.__name__ for b in type(m).__mro__} for m in model.children()):
             raise ValueError(
-                "the network is sharded by FSDP, whose parameters exist only inside its own forward; the distractor-aware "
-                "loss runs part of the batch a second time, in which ranks without a wrong image would not take part. "
+                "the network is sharded by FSDP, whose parameters exist only inside its own forward; the "
+                "distractor-aware loss runs part of the batch a second time, in which ranks without a wrong image "
+                "would not take part. "
                 "Use DDP (Fabric: strategy='ddp'), or train this network with another objective."
             )
         if "DataParallel" in names:
