@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from danil.data.rendering import Field, Order, Picture, Role, Stencil, grain, grid, noise, outline, path, smoothstep
+from danil.data.rendering import Field, Order, Picture, Role, Stencil, grain, grid, noise, path, smoothstep
 
 TASK = "diagnosis"
 CLASSES = ("nevus", "melanoma", "keratosis", "vascular")
@@ -59,10 +59,11 @@ def _lesion(order: Order) -> tuple[Field, Field]:
     turn, stretch, radius = rng.uniform(0, np.pi), rng.uniform(1, 1.6), rng.uniform(0.24, 0.36)
     along = ((x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)) / np.sqrt(stretch)
     across = ((y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)) * np.sqrt(stretch)
-    angle = np.arctan2(across, along)
-    border = np.full_like(x, radius)
-    for wave in range(2, 6):
-        border *= 1 + np.float32(rng.normal(0, 0.12 / wave**0.5)) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    angle = np.linspace(-np.pi, np.pi, 181)
+    waves = np.arange(2, 6)[:, None]
+    height = rng.normal(0, 0.12, (4, 1)) / np.sqrt(waves)
+    border = radius * (1 + (height * np.cos(waves * angle + rng.uniform(0, 2 * np.pi, (4, 1)))).sum(0))
+    border = np.interp(np.arctan2(across, along), angle, border).astype(np.float32)
     rim = np.hypot(along, across) / border + rng.uniform(0.02, 0.10) * noise(own, side, 10, 3)
     soft = rng.uniform(0.06, 0.3)
     return smoothstep(rim, 1 + soft, 1 - soft).astype(np.float32), rim.astype(np.float32)
@@ -72,10 +73,10 @@ def _structures(order: Order, picture: Picture, lesion: Field, rim: Field, dark:
     """Draw the class's structure; on harder images a rival's takes its place at one side of the lesion."""
     rng, rival = order.own("patch"), order.rival(len(CLASSES))
     x, y = grid(order.side)
-    turn, start = rng.uniform(0, 2 * np.pi), 0.30 - 0.25 * order.difficulty
+    turn, start = rng.uniform(0, 2 * np.pi), 0.30 - 0.28 * order.difficulty**0.7
     beside = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
     patch = smoothstep(beside, start, start + 0.03) * np.float32(order.difficulty > 0)
-    strength = np.float32((1 - 0.78 * order.difficulty) * order.shared("contrast").uniform(0.75, 1.0))
+    strength = np.float32((0.12 + 0.88 * (1 - order.difficulty) ** 1.5) * order.shared("contrast").uniform(0.75, 1.0))
     parts: tuple[tuple[int, Field, Role], ...] = (
         (order.label, 1 - patch, "evidence"),
         (rival, patch, "distractors"),
@@ -116,10 +117,8 @@ def _atypical(rng: np.random.Generator, side: int, rim: Field) -> Field:
 def _cysts(rng: np.random.Generator, side: int, rim: Field) -> Field:
     """Return pale round cysts, dark round openings and a few fissures."""
     pale, dark = Stencil(side), Stencil(side)
-    for x, y, size in rng.uniform([0.12, 0.12, 0.008], [0.88, 0.88, 0.020], (90, 3)):
-        pale.disc((x, y), size)
-    for x, y, size in rng.uniform([0.12, 0.12, 0.008], [0.88, 0.88, 0.026], (60, 3)):
-        dark.disc((x, y), size)
+    pale.ellipses(rng.uniform(0.12, 0.88, (90, 2)), 0.0, rng.uniform(0.016, 0.040, 90), 1.0)
+    dark.ellipses(rng.uniform(0.12, 0.88, (60, 2)), 0.0, rng.uniform(0.016, 0.052, 60), 0.9)
     for x, y, heading, length in rng.uniform([0.2, 0.2, 0, 0.1], [0.8, 0.8, 6.28, 0.25], (7, 4)):
         dark.curve(path(rng, (x, y), heading, length, 1.0, 0.15), 0.012, 0.8)
     return dark.coverage(0.004) - np.float32(0.75) * pale.coverage(0.006)
@@ -129,13 +128,10 @@ def _lacunae(rng: np.random.Generator, side: int, rim: Field) -> Field:
     """Return dark rounded lakes, packed, with pale septa between them."""
     lakes = Stencil(side)
     count = int(rng.integers(7, 10))
-    for row in range(count):
-        for column in range(count):
-            x, y = (np.array([column + 0.5 * (row % 2), row + 0.5]) + rng.uniform(-0.22, 0.22, 2)) / count
-            lakes.polygon(
-                outline(rng, (x, y), rng.uniform(0.30, 0.52) / count, 0.05, rng.uniform(1, 1.5), 16),
-                rng.uniform(0.5, 1),
-            )
+    row, column = np.divmod(np.arange(count**2), count)
+    places = np.stack([column + 0.5 * (row % 2), row + 0.5], axis=1) + rng.uniform(-0.22, 0.22, (count**2, 2))
+    turn, length, ratio, depth = rng.uniform([0, 0.7, 0.6, 0.5], [3.14, 1.1, 1, 1], (count**2, 4)).T
+    lakes.ellipses(places / count, turn, length / count, ratio, depth)
     filled = lakes.coverage(0.006)
     return np.float32(0.85) * filled - np.float32(0.35) * smoothstep(filled, 0.4, 0)
 
@@ -159,7 +155,7 @@ def _hair(rng: np.random.Generator, picture: Picture, side: int) -> None:
     comb, colour = rng.uniform(0, np.pi), np.array([0.30, 0.19, 0.13]) * rng.uniform(0.2, 1.2)
     for _ in range(rng.integers(3, 16)):
         x, y = rng.uniform(-0.2, 1.0, 2)
-        strand = path(rng, (x, y), comb + rng.normal(0, 0.5), rng.uniform(0.4, 1.2), rng.normal(0, 0.9), 0.02, 20)
+        strand = path(rng, (x, y), comb + rng.normal(0, 0.5), rng.uniform(0.4, 1.2), rng.normal(0, 0.9), 0.02)
         width = rng.uniform(0.004, 0.010)
         strands.curve(strand, width, rng.uniform(0.6, 1))
         sheen.curve(strand + width / 2, 0.003, 0.25)

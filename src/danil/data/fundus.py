@@ -2,7 +2,20 @@
 
 import numpy as np
 
-from danil.data.rendering import Field, Order, Picture, Points, Stencil, grain, grid, noise, outline, path, smoothstep
+from danil.data.rendering import (
+    Field,
+    Order,
+    Picture,
+    Points,
+    Stencil,
+    grain,
+    grid,
+    noise,
+    outline,
+    path,
+    paths,
+    smoothstep,
+)
 
 TASK = "grade"
 CLASSES = ("0_none", "1_mild", "2_moderate", "3_severe", "4_proliferative")
@@ -12,6 +25,8 @@ SITES = ("left eye", "right eye")
 _COUNTS = np.array(
     [[0, 0, 0, 0, 0, 0], [9, 0, 0, 0, 0, 0], [7, 4, 0, 3, 0, 0], [6, 13, 8, 1, 5, 0], [4, 4, 1, 1, 1, 5]]
 )
+# Each vessel trunk above and below the disc: heading, bend (radians), length, relative width. Arcade, nasal, macular.
+_TRUNKS = np.array([[1.25, -1.45, 0.85, 1.0], [2.2, 0.35, 0.5, 0.9], [0.75, -0.75, 0.42, 0.5]])
 _APERTURE = 0.485
 
 
@@ -27,7 +42,7 @@ def render(order: Order) -> Picture:
     spot = np.exp(-((x - macula[0]) ** 2 + (y - macula[1]) ** 2) / (2 * 0.055**2))
     picture.shade(1 - np.float32(rng.uniform(0.25, 0.45)) * spot)
     _disc(order, picture, disc)
-    blood = picture.values * np.array([0.62, 0.38, 0.42], dtype=np.float32)[:, None, None]
+    blood = picture.values * _column(0.62, 0.38, 0.42)
     _vessels(order, picture, disc, macula, blood)
     _lesions(order, picture, disc, macula, blood)
     _distractors(order, picture, disc)
@@ -39,6 +54,10 @@ def render(order: Order) -> Picture:
     picture.distractors &= ~hidden
     picture.values += 0.006 * grain(order.own("sensor"), side, 3)
     return picture
+
+
+def _column(red: float, green: float, blue: float) -> Field:
+    return np.array([red, green, blue], dtype=np.float32)[:, None, None]
 
 
 def _retina(order: Order) -> Field:
@@ -70,42 +89,37 @@ def _vessels(order: Order, picture: Picture, disc: Points, macula: Points, blood
     rng, side = order.shared("vessels"), order.side
     temporal = 1.0 if macula[0] > disc[0] else -1.0
     veins, arteries = Stencil(side), Stencil(side)
-    for stencil, wide in ((veins, 0.0155), (arteries, 0.0105)):
-        for vertical in (-1, 1):
-            for heading, bend, length in ((1.25, -1.45, 0.85), (2.2, 0.35, 0.5), (0.75, -0.75, 0.42)):
-                heading, bend = heading + rng.normal(0, 0.16), bend + rng.normal(0, 0.18)
-                angle = vertical * heading if temporal > 0 else np.pi - vertical * heading
-                turn = vertical * bend * temporal
-                width = wide * (0.5 if length == 0.42 else 1.0) * rng.uniform(0.85, 1.1)
-                _branch(
-                    rng, stencil, disc + rng.normal(0, 0.006, 2), angle, turn, length, width, 2 if length > 0.45 else 1
-                )
-    colour = 0.95 * blood
-    picture.paint(colour, veins.coverage() * np.float32(0.85))
-    colour[0] = colour[0] * 1.25
-    picture.paint(colour, arteries.coverage() * np.float32(0.75))
+    for stencil, width in ((veins, 0.0155), (arteries, 0.0105)):
+        trunks = np.tile(_TRUNKS, (2, 1)) + rng.normal(0, [0.16, 0.18, 0.03, 0.08], (6, 4))
+        heading, bend, length, wide = trunks.T
+        vertical = np.repeat([1.0, -1.0], 3)
+        heading, bend = vertical * heading, vertical * bend * temporal
+        heading = heading if temporal > 0 else np.pi - heading
+        _tree(rng, stencil, disc + rng.normal(0, 0.006, (6, 2)), heading, bend, length, width * wide)
+    picture.paint(0.95 * blood, veins.coverage() * np.float32(0.85))
+    picture.paint(blood * _column(1.2, 0.95, 0.95), arteries.coverage() * np.float32(0.75))
 
 
-def _branch(
+def _tree(
     rng: np.random.Generator,
     stencil: Stencil,
     start: Points,
-    heading: float,
-    bend: float,
-    length: float,
-    width: float,
-    depth: int,
+    heading: Points,
+    bend: Points,
+    length: Points,
+    width: Points,
 ) -> None:
-    points = path(rng, start, heading, length, bend, 0.09, 20)
-    for first in range(0, 18, 3):
-        stencil.curve(points[first : first + 5], width * (1 - 0.6 * first / 18))
-    if depth == 0:
-        return
-    for place in rng.choice(np.arange(4, 18), 3, replace=False):
-        step = points[place + 1] - points[place]
-        fork = np.arctan2(step[1], step[0]) + rng.choice([-1, 1]) * rng.uniform(0.4, 0.9)
-        left = length * rng.uniform(0.25, 0.5)
-        _branch(rng, stencil, points[place], fork, rng.normal(0, 0.6), left, width * (1 - place / 28) * 0.55, depth - 1)
+    """Draw N vessels, their branches and the branches' branches, thinner towards their ends."""
+    for count, forks in ((20, 3), (14, 2), (8, 0)):
+        walks = paths(rng, start, heading, length, bend, 0.4 / np.sqrt(count), count)
+        for walk, wide in zip(walks, width, strict=True):
+            for first in range(0, count - 1, 5):
+                stencil.curve(walk[first : first + 7], wide * (1 - 0.6 * first / count))
+        place, row = rng.integers(3, count - 1, (len(walks), forks)).ravel(), np.repeat(np.arange(len(walks)), forks)
+        start, step = walks[row, place], walks[row, place + 1] - walks[row, place]
+        turn = rng.choice([-1.0, 1.0], len(row)) * rng.uniform(0.4, 0.9, len(row))
+        heading, bend = np.arctan2(step[:, 1], step[:, 0]) + turn, rng.normal(0, 0.6, len(row))
+        length, width = length[row] * rng.uniform(0.25, 0.5, len(row)), width[row] * (0.55 - 0.33 * place / count)
 
 
 def _lesions(order: Order, picture: Picture, disc: Points, macula: Points, blood: Field) -> None:
@@ -168,7 +182,7 @@ def _cotton_wool(rng: np.random.Generator, stencil: Stencil, at: Points, size: f
 def _tangle(rng: np.random.Generator, stencil: Stencil, at: Points, size: float) -> None:
     """Draw a sea fan: fine looping vessels that sprout from one point."""
     for _ in range(9):
-        walk = path(rng, at, rng.uniform(0, 2 * np.pi), size * rng.uniform(0.09, 0.16), rng.normal(0, 3.0), 0.3, 18)
+        walk = path(rng, at, rng.uniform(0, 2 * np.pi), size * rng.uniform(0.09, 0.16), rng.normal(0, 3.0), 0.3)
         stencil.curve(walk, 0.0055, 0.9)
 
 

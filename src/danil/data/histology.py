@@ -1,47 +1,37 @@
 """Draw haematoxylin-eosin histology of a mucosa: its glands' architecture and lymphocytes decide the class."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from danil.data.rendering import (
-    Field,
-    Order,
-    Picture,
-    Points,
-    Role,
-    Stencil,
-    grain,
-    grid,
-    noise,
-    outline,
-    path,
-    smoothstep,
-)
+from danil.data.glands import CYTOPLASM, EMPTY, MUCIN, NUCLEUS, Sheet, crowded, crypt, nuclei, solid
+from danil.data.rendering import Field, Order, Picture, Role, Stencil, grain, grid, noise, path, smoothstep
 
 TASK = "diagnosis"
 CLASSES = ("normal", "inflamed", "low_grade", "high_grade")
 SITES = ("caecum", "ascending colon", "transverse colon", "descending colon", "sigmoid colon", "rectum")
 _NORMAL, _INFLAMED, _LOW, _HIGH = range(4)
-# Optical density of red, green and blue light per unit of stain, and what tissue holds of (haematoxylin, eosin).
+_GLANDS = (crypt, crypt, crowded, solid)
+# Optical density of red, green and blue light per unit of haematoxylin and of eosin.
 _STAINS = np.array([[0.75, 0.95, 0.42], [0.10, 0.80, 0.34]])
-_EMPTY, _CYTOPLASM, _MUCIN, _NUCLEUS = (0.01, 0.02), (0.26, 0.42), (0.14, 0.08), (1.05, 0.45)
+# The area of one stroma nucleus as a share of the tile.
+_SPINDLE = 5.7e-4
 
 
 def render(order: Order) -> Picture:
     """Return the microscope's view of one tile, channels red, green and blue in [0, 1]."""
-    side = order.side
     tissue = Picture(_stroma(order), order.hidden)
-    _spindles(order, tissue)
-    glands = Stencil(side)
-    for role, sheet in _sheets(order, glands).items():
-        sheet.lay(tissue, order.own("chromatin"), role)
-    _lymphocytes(order, tissue, 1 - glands.coverage(0.004))
+    sheets = _sheets(order)
+    room = 1 - np.maximum.reduce([sheet.body.coverage() for sheet in sheets.values()])
+    lymphocytes = _lymphocytes(order).coverage() * room
+    area = float(lymphocytes.mean() + sum(sheet.nuclei.coverage().mean() for sheet in sheets.values()))
+    tissue.paint(NUCLEUS, _spindles(order, room, area).coverage())
+    for role, sheet in sheets.items():
+        _lay(order, tissue, sheet, role)
+    tissue.paint(NUCLEUS, lymphocytes, "evidence" if order.label == _INFLAMED else "distractors")
     _stain_distractors(order, tissue)
     picture = Picture(_light(order, tissue.values), order.hidden)
     picture.evidence, picture.distractors = tissue.evidence, tissue.distractors
     _glass_distractors(order, picture)
-    picture.values += 0.010 * grain(order.own("sensor"), side, 3)
+    picture.values += 0.010 * grain(order.own("sensor"), order.side, 3)
     return picture
 
 
@@ -70,62 +60,11 @@ def _stroma(order: Order) -> Field:
     return values.astype(np.float32)
 
 
-def _nuclei(
-    rng: np.random.Generator,
-    stencil: Stencil,
-    centres: Points,
-    headings: Points | float,
-    length: float,
-    ratio: float,
-    spread: float = 0.12,
-    opacity: float = 0.75,
-) -> None:
-    """Draw ellipses at `centres` `(N, 2)`, `length` long along `headings`; `spread` is the deviation of log size."""
-    count = len(centres)
-    turn = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-    size = (length / 2 * np.exp(rng.normal(0, spread, count)))[:, None]
-    across = size * ratio * np.exp(rng.normal(0, spread / 2, (count, 1)))
-    cos, sin = np.cos(headings), np.sin(headings)
-    cos, sin = np.broadcast_to(cos, count)[:, None], np.broadcast_to(sin, count)[:, None]
-    u, v = size * np.cos(turn), across * np.sin(turn)
-    shapes = centres[:, None, :] + np.stack([u * cos - v * sin, u * sin + v * cos], axis=2)
-    for shape, depth in zip(shapes, rng.uniform(opacity - 0.2, opacity + 0.2, count), strict=True):
-        stencil.polygon(shape, depth)
-
-
-def _spindles(order: Order, tissue: Picture) -> None:
-    rng, cells = order.own("spindles"), Stencil(order.side)
-    count = int(rng.integers(30, 110))
-    heading = rng.uniform(0, np.pi) + rng.normal(0, 0.35, count)
-    _nuclei(rng, cells, rng.uniform(0, 1, (count, 2)), heading, 0.045, 0.36, 0.2)
-    tissue.paint(_NUCLEUS, cells.coverage())
-
-
-@dataclass(frozen=True)
-class _Sheet:
-    """Collect the shapes of all glands of one role, so that each tissue is laid once."""
-
-    cleft: Stencil
-    body: Stencil
-    mucin: Stencil
-    lumen: Stencil
-    nuclei: Stencil
-
-    def lay(self, tissue: Picture, rng: np.random.Generator, role: Role) -> None:
-        tissue.paint(_EMPTY, self.cleft.coverage(0.003) * np.float32(0.9), role)
-        tissue.paint(_CYTOPLASM, self.body.coverage(0.003), role)
-        tissue.paint(_MUCIN, self.mucin.coverage(0.003), role)
-        tissue.paint(_EMPTY, self.lumen.coverage(0.003), role)
-        drawn = self.nuclei.coverage()
-        chromatin = 1 + 0.22 * noise(rng, len(drawn), 48)
-        tissue.paint(np.array(_NUCLEUS, dtype=np.float32)[:, None, None] * chromatin, drawn, role)
-
-
-def _sheets(order: Order, whole: Stencil) -> dict[Role, _Sheet]:
+def _sheets(order: Order) -> dict[Role, Sheet]:
     """Place the glands and draw each by its kind: the class's own, on harder images a minority of a rival's."""
     rng, side = order.own("glands"), order.side
     own: Role = "scene" if order.label == _INFLAMED else "evidence"
-    sheets: dict[Role, _Sheet] = {role: _Sheet(*(Stencil(side) for _ in range(5))) for role in (own, "distractors")}
+    sheets: dict[Role, Sheet] = {role: Sheet(*(Stencil(side) for _ in range(5))) for role in (own, "distractors")}
     pitch = order.shared("pitch").uniform(0.34, 0.46)
     turn, shift = rng.uniform(0, np.pi / 2), rng.uniform(-0.5, 0.5, 2)
     places = np.array([(i + 0.5 * (j % 2), 0.9 * j) for i in range(-4, 5) for j in range(-4, 5)]) + shift
@@ -135,79 +74,48 @@ def _sheets(order: Order, whole: Stencil) -> dict[Role, _Sheet]:
     places = places[(np.abs(places - 0.5) < 0.5 + 0.4 * pitch).all(1)]
     strange = rng.permutation(len(places)) < round(0.4 * order.difficulty * len(places))
     rival = order.rival(len(CLASSES))
-    for number, (x, y) in enumerate(places):
+    for number, place in enumerate(places):
         layer = order.own(f"gland {number}")
-        kind, role = (rival, "distractors") if strange[number] and rival != _INFLAMED else (order.label, own)
-        radius = pitch * layer.uniform(0.36, 0.47)
-        _GLANDS[kind](layer, sheets[role], whole, x, y, radius, 1 - 0.75 * order.difficulty)
+        foreign = strange[number] and rival != _INFLAMED
+        kind, role = (rival, "distractors") if foreign else (order.label, own)
+        _GLANDS[kind](layer, sheets[role], place, pitch * layer.uniform(0.36, 0.47), 1 - 0.75 * order.difficulty)
     return sheets
 
 
-def _crypt(
-    rng: np.random.Generator, sheet: _Sheet, whole: Stencil, x: float, y: float, radius: float, ease: float
-) -> None:
-    """Draw a regular crypt: one ring of basal nuclei, goblet cells, a small round lumen."""
-    edge = outline(rng, (x, y), radius, 0.05, rng.uniform(1, 1.5))
-    whole.polygon(edge)
-    sheet.body.polygon(edge)
-    inward = np.array([x, y]) - edge
-    for spot in edge[::3] + 0.38 * inward[::3]:
-        sheet.mucin.polygon(outline(rng, spot, 0.24 * radius, 0.06, 1.2, 12))
-    sheet.lumen.polygon(np.array([x, y]) - 0.22 * inward)
-    count = max(12, round(2 * np.pi * radius / 0.031))
-    ring = edge[np.linspace(0, len(edge), count, endpoint=False).astype(int)] * 0.91 + 0.09 * np.array([x, y])
-    heading = np.arctan2(*(ring - (x, y)).T[::-1])
-    _nuclei(rng, sheet.nuclei, ring + rng.normal(0, 0.003, ring.shape), heading, 0.036, 0.62, 0.08)
-
-
-def _crowded(
-    rng: np.random.Generator, sheet: _Sheet, whole: Stencil, x: float, y: float, radius: float, ease: float
-) -> None:
-    """Draw a dysplastic gland: uneven outline, several lumina, long nuclei crowded in two or three rows."""
-    edge = outline(rng, (x, y), radius, 0.05 + 0.10 * ease, rng.uniform(1, 1.9))
-    whole.polygon(edge)
-    sheet.body.polygon(edge)
-    centre = np.array([x, y])
-    for _ in range(1 + rng.poisson(0.5 + 2.5 * ease)):
-        spot = centre + rng.normal(0, 0.28 * radius, 2)
-        sheet.lumen.polygon(outline(rng, spot, radius * rng.uniform(0.13, 0.28), 0.12, rng.uniform(1, 1.8), 16))
-    for depth, spacing in ((0.08, 0.030), (0.24, 0.036), (0.40, 0.055)):
-        count = round(2 * np.pi * radius * (1 - depth) / spacing * (1 if depth < 0.1 else 0.3 + 0.7 * ease))
-        ring = edge[np.linspace(0, len(edge), count, endpoint=False).astype(int)] * (1 - depth) + depth * centre
-        heading = np.arctan2(*(ring - centre).T[::-1])
-        _nuclei(rng, sheet.nuclei, ring + rng.normal(0, 0.006, ring.shape), heading, 0.042, 0.46, 0.12)
-
-
-def _solid(
-    rng: np.random.Generator, sheet: _Sheet, whole: Stencil, x: float, y: float, radius: float, ease: float
-) -> None:
-    """Draw a solid nest: no lumen, a cleft around it, large nuclei of uneven size scattered without order."""
-    edge = outline(rng, (x, y), radius * 0.98, 0.06 + 0.10 * ease, rng.uniform(1, 1.7))
-    whole.polygon(edge)
-    centre = np.array([x, y])
-    sheet.cleft.polygon(centre + (edge - centre) * rng.uniform(1.08, 1.22) + rng.normal(0, 0.008, 2))
-    sheet.body.polygon(edge)
-    count = round(500 * radius**2 * np.pi * (1.5 - 0.7 * ease))
-    angle, distance = rng.uniform(0, 2 * np.pi, count), 0.9 * np.sqrt(rng.uniform(0, 1, count))
-    spread = centre + (edge[(angle * len(edge) / (2 * np.pi)).astype(int)] - centre) * distance[:, None]
-    _nuclei(rng, sheet.nuclei, spread, angle * 7, 0.040 + 0.014 * ease, 0.75, 0.12 + 0.25 * ease, 0.7)
-
-
-_GLANDS = (_crypt, _crypt, _crowded, _solid)
-
-
-def _lymphocytes(order: Order, tissue: Picture, room: Field) -> None:
-    """Fill the stroma with crowds of small round dark nuclei: many when inflamed, a few in passing otherwise."""
+def _lymphocytes(order: Order) -> Stencil:
+    """Return crowds of small round nuclei: many when inflamed, else none or, where inflammation is the rival, few."""
     rng, cells = order.own("lymphocytes"), Stencil(order.side)
-    inflamed = order.label == _INFLAMED
-    seeming = not inflamed and order.rival(len(CLASSES)) == _INFLAMED
-    ease = 1 - order.difficulty
-    count = round(90 + 330 * ease) if inflamed else round(90 * order.difficulty) * seeming
-    if count:
-        crowds = rng.uniform(0, 1, (6, 2))
-        places = crowds[rng.integers(0, 6, count)] + rng.normal(0, 0.17, (count, 2))
-        _nuclei(rng, cells, places, 0.0, 0.027, 0.95, 0.06, 0.8)
-        tissue.paint((1.25, 0.35), cells.coverage() * room, "evidence" if inflamed else "distractors")
+    seeming = order.rival(len(CLASSES)) == _INFLAMED
+    count = round(420 - 330 * order.difficulty) if order.label == _INFLAMED else round(90 * order.difficulty) * seeming
+    crowds = rng.uniform(0, 1, (6, 2))
+    places = crowds[rng.integers(0, 6, count)] + rng.normal(0, 0.17, (count, 2))
+    nuclei(rng, cells, places, 0.0, 0.027, 0.95, 0.06, 0.8)
+    return cells
+
+
+def _spindles(order: Order, room: Field, area: float) -> Stencil:
+    """Return as many stroma nuclei as make the tile's nuclear area, `area` so far, independent of its class."""
+    rng, cells = order.own("spindles"), Stencil(order.side)
+    wanted = order.shared("cellularity").uniform(0.14, 0.34)
+    count = int(np.clip((wanted - area) / _SPINDLE, 15, 400))
+    places = rng.uniform(0, 1, (6 * count, 2))
+    column, row = (places * order.side).astype(int).T
+    places = places[room[row, column] > 0.5][:count]
+    heading = rng.uniform(0, np.pi) + rng.normal(0, 0.35, len(places))
+    nuclei(rng, cells, places, heading, 0.045, 0.36, 0.2)
+    return cells
+
+
+def _lay(order: Order, tissue: Picture, sheet: Sheet, role: Role) -> None:
+    """Paint clefts, cytoplasm, mucin, lumina, nuclei; how pale the cytoplasm is varies by patient, not by class."""
+    pale, foamy = order.shared("cytoplasm").uniform(0, 1, 2)
+    body = CYTOPLASM + pale * (MUCIN - CYTOPLASM)
+    tissue.paint(EMPTY, sheet.cleft.coverage(0.003) * np.float32(0.9), role)
+    tissue.paint(body, sheet.body.coverage(0.003), role)
+    tissue.paint(body + foamy * (MUCIN - body), sheet.mucin.coverage(0.003), role)
+    tissue.paint(EMPTY, sheet.lumen.coverage(0.003), role)
+    chromatin = 1 + 0.22 * noise(order.own("chromatin"), order.side, 48)
+    tissue.paint(NUCLEUS[:, None, None] * chromatin, sheet.nuclei.coverage(), role)
 
 
 def _stain_distractors(order: Order, tissue: Picture) -> None:

@@ -1,8 +1,8 @@
 """What the synthetic modalities draw with: seeded layers, noise, antialiased strokes, and a picture with masks."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Role = Literal["scene", "evidence", "distractors"]
 Place = Sequence[float] | Points
 VISIBLE = 2 / 255
-OVERSAMPLING = 4
+OVERSAMPLING = 3
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Order:
 
 def generator(seed: int, *words: str | int) -> np.random.Generator:
     """Return the random generator named by a seed and words; independent of every other name."""
-    keys = [word if isinstance(word, int) else zlib.crc32(word.encode()) for word in words]
-    return np.random.default_rng([seed, *keys])
+    name = "/".join(map(str, (seed, *words)))
+    return np.random.Generator(np.random.PCG64(int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "big")))
 
 
 @dataclass
@@ -118,12 +118,16 @@ def noise(rng: np.random.Generator, side: int, cells: int, octaves: int = 1, str
     Each further octave has twice the bumps and half the height. `stretch` makes the bumps that much longer along x.
     The same generator gives the same landscape at every `side`.
     """
-    total = np.zeros((side, side), dtype=np.float32)
+    total = np.zeros((1, 1), dtype=np.float32)
     for octave in range(octaves):
         count = cells * 2**octave
         bumps = rng.standard_normal((count, max(2, count // stretch)), dtype=np.float32)
-        total += np.asarray(Image.fromarray(bumps).resize((side, side), Image.Resampling.BICUBIC)) / 2**octave
-    return total
+        total = _resized(total, *bumps.shape) + bumps / np.float32(2**octave)
+    return _resized(total, side, side)
+
+
+def _resized(values: Field, height: int, width: int) -> Field:
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def grain(rng: np.random.Generator, side: int, channels: int) -> Field:
@@ -156,6 +160,26 @@ class Stencil:
         """Fill a closed outline, `points` of shape `(N, 2)`."""
         self._draw.polygon((points * self._scale).ravel().tolist(), round(255 * opacity))
 
+    def ellipses(
+        self,
+        centres: Points,
+        headings: Points | float,
+        lengths: Points | float,
+        ratios: Points | float,
+        opacities: Points | float = 1.0,
+    ) -> None:
+        """Fill N ellipses at `centres` `(N, 2)`, `lengths` long along `headings`; leaves out those off the picture."""
+        size = np.broadcast_to(lengths, len(centres))[:, None] / 2
+        turn = np.linspace(0, 2 * np.pi, 10, endpoint=False)
+        along, across = size * np.cos(turn), size * np.sin(turn) * np.broadcast_to(ratios, len(centres))[:, None]
+        cos, sin = (np.broadcast_to(part, len(centres))[:, None] for part in (np.cos(headings), np.sin(headings)))
+        x, y = centres[:, :1] + along * cos - across * sin, centres[:, 1:] + along * sin + across * cos
+        shapes = (np.stack([x, y], axis=2) * self._scale).reshape(len(centres), 2 * len(turn))
+        inside = ((centres > -size) & (centres < 1 + size)).all(1)
+        levels = np.rint(np.broadcast_to(opacities, len(centres)) * 255).astype(int)
+        for shape, level in zip(shapes[inside].tolist(), levels[inside].tolist(), strict=True):
+            self._draw.polygon(shape, level)
+
     def curve(self, points: Points, width: float, opacity: float = 1.0) -> None:
         """Draw an open line through `points` of shape `(N, 2)`."""
         pixels = max(1, round(width * self._scale))
@@ -182,16 +206,25 @@ def outline(
     return np.stack([at[0] + x, at[1] + y], axis=1)
 
 
-def path(
+def paths(
     rng: np.random.Generator,
-    at: Place,
-    heading: float,
-    length: float,
-    bend: float,
+    starts: Points,
+    headings: Points,
+    lengths: Points,
+    bends: Points,
     jitter: float = 0.0,
     points: int = 16,
 ) -> Points:
-    """Return a bending walk from a place, `(points, 2)`; it turns `bend` radians in all, plus `jitter` at each step."""
-    angle = heading + np.cumsum(rng.normal(bend / points, jitter, points))
-    steps = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (length / points)
-    return np.asarray(at, dtype=np.float64) + np.cumsum(steps, axis=0) - steps[0]
+    """Return N bending walks, `(N, points, 2)`: each turns by its bend (radians) in all, plus `jitter` at each step."""
+    turns = bends[:, None] / points + rng.normal(0, jitter, (len(bends), points))
+    angle = headings[:, None] + np.cumsum(turns, axis=1)
+    steps = np.stack([np.cos(angle), np.sin(angle)], axis=2) * (lengths[:, None, None] / points)
+    return starts[:, None] + np.cumsum(steps, axis=1) - steps[:, :1]
+
+
+def path(
+    rng: np.random.Generator, at: Place, heading: float, length: float, bend: float, jitter: float = 0.0
+) -> Points:
+    """Return one bending walk from a place, `(16, 2)`, as `paths` does."""
+    start, turn, reach, curve = (np.array([value], dtype=np.float64) for value in (at, heading, length, bend))
+    return paths(rng, start, turn, reach, curve, jitter)[0]
