@@ -1,29 +1,19 @@
 """Data: every set becomes a manifest, whose images become batches (floor 1)."""
 
 from danil.data.atomic import write_atomically
+from danil.data.augmentation import Augmentation
+from danil.data.dataset import Batch, Images
 from danil.data.decoding import ImageError, read_image
 from danil.data.files import FileImages, UnreadableImages, image_files, unreadable, without
+from danil.data.loading import loader
 from danil.data.manifest import DataError, Manifest
 from danil.data.sources import read_source
 from danil.data.split_files import read_split, split_summary, write_split
 from danil.data.splits import assign_splits, folds, limit
+from danil.data.transforms import resized
 
 __all__ = [
-    "DataError",
-    "FileImages",
-    "ImageError",
-    "Manifest",
-    "UnreadableImages",
-    "assign_splits",
-    "folds",
-    "image_files",
-    "limit",
-    "read_image",
-    "read_source",
-    "read_split",
-    "split_summary",
-    "unreadable",
-    "without",
-    "write_atomically",
-    "write_split",
-]
+    "Augmentation", "Batch", "DataError", "FileImages", "ImageError", "Images", "Manifest", "UnreadableImages",
+    "assign_splits", "folds", "image_files", "limit", "loader", "read_image", "read_source", "read_split", "resized",
+    "split_summary", "unreadable", "without", "write_atomically", "write_split",
+]  # fmt: skip

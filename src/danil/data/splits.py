@@ -23,7 +23,7 @@ def assign_splits(
     `round(test · N)` images; a grouped one keeps every group whole and comes as near as the groups allow.
 
     Args:
-        manifest: what to divide; its main task decides the class shares, images without a label are a class of their own.
+        manifest: what to divide; its main task decides the class shares, images without a label count as a class.
         kind: `random`; `grouped`; `official` (the data set's own parts; where it has no validation part, `validation`
             is taken out of train, by group where groups are known); `column` (its own parts as they are); `auto`:
             official where there are train and test parts, else grouped where groups are known, else random.

@@ -1,0 +1,47 @@
+"""From an image of any shape to the square a network sees."""
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Fit = Literal["crop", "stretch", "pad"]
+
+
+def resized(image: Image.Image, size: int, fit: Fit = "crop") -> Tensor:
+    """Return an RGB image as `(3, S, S)` uint8, resampled bilinearly with antialiasing.
+
+    Args:
+        image: 8-bit RGB, as `read_image` returns it.
+        size: S, in pixels.
+        fit: `crop` takes the largest centred square, `stretch` changes the aspect, `pad` adds black to make a square.
+
+    Raises:
+        ValueError: `fit` or `size` is none of these.
+    """
+    if fit not in get_args(Fit) or size < 1:
+        raise ValueError(f"`fit` is {fit!r}, `size` {size}; needed: {', '.join(get_args(Fit))} and at least 1 pixel.")
+    width, height = image.size
+    if fit == "pad":
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        square = Image.new("RGB", (size, size))
+        square.paste(scaled(image, inner), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    elif fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        square = scaled(image, (size, size), (left, top, left + side, top + side))
+    else:
+        square = scaled(image, (size, size))
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+
+def scaled(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    """Return a box of the image (default: all of it) at another size; unchanged where nothing is to be done."""
+    if size == image.size and box in (None, (0, 0, *size)):
+        return image
+    return image.resize(size, Image.Resampling.BILINEAR, box=box)
