@@ -61,7 +61,8 @@ class CrossEntropy(ImageLoss):
         )
         known = labels != UNKNOWN
         mass = known.to(logits) if weights is None else weights[labels.clamp_min(0)] * known
-        return losses * (len(labels) / mass.sum().clamp_min(torch.finfo(logits.dtype).tiny))
+        total = mass.sum()
+        return losses * (len(labels) / torch.where(total > 0, total, 1.0))
 
     def _weights(self, task: str, logits: Tensor) -> Tensor | None:
         weights = self.class_weights.get(task)
@@ -81,7 +82,7 @@ def _checked_weights(task: str, values: Weights) -> Tensor:
     weights = torch.as_tensor(values, dtype=torch.float64).detach().clone()
     if weights.ndim != 1 or not all(math.isfinite(w) and w >= 0 for w in weights.tolist()) or weights.sum() == 0:
         raise ValueError(
-            f"`class_weights`{f'[{task!r}]' if task else ''} is {values}; K finite numbers ≥ 0, not all 0, are needed. "
+            f"`class_weights{f'[{task!r}]' if task else ''}` is {values}; K finite numbers ≥ 0, not all 0, are needed. "
             "Inverse class frequencies are the usual choice."
         )
     return weights
