@@ -1,1 +1,27 @@
-"""Explanation: response maps as pictures (floor 3)."""
+"""Explanations: response maps as pictures, standard maps beside them, and how far to believe them (floor 3).
+
+`run_figures` is what `danil explain` writes; the other modules work on any network and tensors.
+"""
+
+# fmt: off
+from danil.explanation.attributions import (
+    AttributionError,
+    contribution_map,
+    expanded_loss,
+    grad_cam,
+    integrated_gradients,
+    occlusion,
+)
+from danil.explanation.evidence import evidence_scores
+from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
+from danil.explanation.figures import MapStyle, figure_bytes, response_figure, write_figure
+from danil.explanation.look_alikes import Pair, look_alikes, look_alikes_figure
+from danil.explanation.run_figures import explain_run, look_alikes_run
+from danil.explanation.selection import confidently_wrong, least_certain
+
+__all__ = [
+    "AttributionError", "FaithfulnessCurves", "MapStyle", "Pair", "confidently_wrong", "contribution_map",
+    "evidence_scores", "expanded_loss", "explain_run", "faithfulness_curves", "figure_bytes", "grad_cam",
+    "integrated_gradients", "least_certain", "look_alikes", "look_alikes_figure", "look_alikes_run", "occlusion",
+    "response_figure", "write_figure",
+]

@@ -1,0 +1,188 @@
+"""Figures of response maps like the paper's Fig. 3: image, A⁺, A⁻ and their difference, side by side."""
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from danil.data.atomic import write_atomically
+from danil.objectives import ResponseMaps
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+FORMATS = ("png", "svg", "pdf")
+SIDE, TOP, BOTTOM, GAP = 2.5, 0.3, 0.46, 0.12
+STYLE: dict[Any, Any] = {"text.parse_math": False, "font.size": 9, "svg.hashsalt": "danil"}
+SIGNED, ABSOLUTE = "RdBu_r", "inferno"
+
+
+@dataclass(frozen=True)
+class MapStyle:
+    """Say how a map `(C, H, W)` becomes a picture.
+
+    Args:
+        signed: show the sum over channels on a diverging scale (red raises the loss, blue lowers it); else the norm
+            over channels, so that a picture's total energy is the norm printed below it.
+        smoothing: σ of a Gaussian, in pixels; 0 shows the raw map. The printed norm is always the raw map's.
+        overlay: lay the map over the image in grey.
+        clip: percentile of the magnitudes at which the scale ends; gradients have a few extreme pixels.
+    """
+
+    signed: bool = True
+    smoothing: float = 0.0
+    overlay: bool = False
+    clip: float = 99.8
+
+    def __post_init__(self) -> None:
+        if self.smoothing < 0:
+            raise ValueError(f"`smoothing` is {self.smoothing}; it is σ in pixels and must be ≥ 0. Use 0 for none.")
+        if not 0 < self.clip <= 100:
+            raise ValueError(f"`clip` is {self.clip}; it is a percentile in (0, 100]. Use 100 for the largest value.")
+
+
+def picture_of(response: Tensor, style: MapStyle) -> Array:
+    """Return the map `(C, H, W)` or `(H, W)` as an array `(H, W)`: signed sum, or norm, over channels, smoothed."""
+    values = response.detach().double().cpu().numpy()
+    values = values[None] if values.ndim == 2 else values
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    flat: Array = values.sum(0) if style.signed else np.sqrt((values**2).sum(0))
+    return gaussian_filter(flat, style.smoothing) if style.smoothing else flat
+
+
+def limit_of(picture: Array, clip: float) -> float:
+    """Return where the picture's own scale ends; the largest magnitude if the percentile is 0, 1 for an empty map."""
+    magnitude = np.abs(picture)
+    return float(np.percentile(magnitude, clip)) or float(magnitude.max()) or 1.0
+
+
+def response_figure(
+    display: Tensor,
+    maps: ResponseMaps,
+    labels: Tensor | Sequence[int],
+    classes: Sequence[str],
+    *,
+    style: MapStyle | None = None,
+    names: Sequence[str] | None = None,
+    known: bool = True,
+    further: Mapping[str, Tensor] | None = None,
+) -> Figure:
+    """Return a figure with a row per image: image, A⁺, A⁻, A⁺ − A⁻, each map at its own scale with its norm printed.
+
+    Args:
+        display: `(B, 3, S, S)` uint8, in the geometry of the maps.
+        maps: from `danil.response_maps`, for these images and labels.
+        labels: `(B,)` class indices that A⁺ was taken for.
+        classes: names in the order of the logits.
+        style: how maps are drawn; signed and raw by default.
+        names: a text per image, above it.
+        known: whether `labels` are the truth; else they are predictions and named so.
+        further: title → `(B, C, H, W)` or `(B, H, W)`, more maps to the right.
+    """
+    chosen = MapStyle() if style is None else style
+    columns = {"A⁺ = ∂L⁺/∂x": maps.truth, "A⁻ = ∂L⁻/∂x": maps.rival, "A⁺ − A⁻": maps.difference, **(further or {})}
+    rows, width = len(display), len(columns) + 1
+    size = (width * (SIDE + GAP) + GAP, rows * (SIDE + TOP + BOTTOM) + 0.3)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, dpi=150)
+        for row in range(rows):
+            captions = row_captions(maps, int(labels[row]), classes, row, known)
+            image = display[row].permute(1, 2, 0).cpu().numpy()
+            axes = panel(figure, size, row, 0, "" if names is None else names[row])
+            axes.imshow(image)
+            axes.set_xlabel(captions[0])
+            for place, (title, values) in enumerate(columns.items(), start=1):
+                axes = panel(figure, size, row, place, title)
+                caption = captions[place] if place < len(captions) else ""
+                draw_map(axes, values[row], image, chosen, caption)
+        figure.text(
+            GAP / size[0], 0.08 / size[1], footnote(chosen, len(classes)), color="#555555", size=7.5, va="bottom"
+        )
+    return figure
+
+
+def panel(figure: Figure, size: tuple[float, float], row: int, column: int, title: str) -> Axes:
+    """Return empty axes at this place of the grid, titled."""
+    left = GAP + column * (SIDE + GAP)
+    below = size[1] - (row + 1) * (SIDE + TOP + BOTTOM) + BOTTOM
+    axes = figure.add_axes((left / size[0], below / size[1], SIDE / size[0], SIDE / size[1]))
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title(shortened(title, 40), size=9.5)
+    return axes
+
+
+def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption: str) -> None:
+    """Draw one map at its own scale, with its norm and scale below."""
+    picture = picture_of(response, style)
+    limit = limit_of(picture, style.clip)
+    colours = mpl.colormaps[SIGNED if style.signed else ABSOLUTE]
+    levels = np.clip(picture / limit, -1, 1)
+    painted = colours((levels + 1) / 2 if style.signed else levels)
+    if style.overlay:
+        axes.imshow(image.mean(2), cmap="gray", vmin=0, vmax=255)
+        painted[..., 3] = np.minimum(1.0, np.abs(levels) * 1.2)
+    axes.imshow(painted)
+    norm = float(response.double().norm())
+    sign = "±" if style.signed else "0 … "
+    axes.set_xlabel("\n".join(line for line in (caption, f"norm {norm:.2g}   scale {sign}{limit:.2g}") if line))
+
+
+def row_captions(maps: ResponseMaps, label: int, classes: Sequence[str], row: int, known: bool) -> tuple[str, ...]:
+    """Return what stands below image, A⁺ and A⁻ of this row."""
+    shares = maps.logits[row].double().softmax(0)
+    found, rival = int(shares.argmax()), int(maps.rivals[row])
+    named = [shortened(classes[index], 24) for index in (label, found, rival)]
+    first = f"truth: {named[0]}\n" if known else ""
+    role = "predicted" if rival == found else "runner-up"
+    return (
+        f"{first}predicted: {named[1]} ({float(shares[found]):.0%})",
+        f"{'truth' if known else 'predicted'}: {named[0]}",
+        f"{role}: {named[2]}",
+        f"{named[0]} against {named[2]}" if len(named[0] + named[2]) < 30 else "",
+    )
+
+
+def footnote(style: MapStyle, count: int) -> str:
+    """Return how to read the figure."""
+    text = "Each map has its own scale. " + (
+        "Red raises the loss, blue lowers it; sum over colour channels."
+        if style.signed
+        else "Brightness is the norm over colour channels."
+    )
+    if style.smoothing:
+        text += f" Smoothed, σ = {style.smoothing:g} px."
+    if count == 2:
+        text += " With two classes A⁺ and A⁻ are one picture up to sign and scale."
+    return text
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the text, its middle left out where it is longer than the limit."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[: limit - half - 1]}…{text[-half:]}"
+
+
+def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
+    """Return the figure as PNG, SVG or PDF; the same figure gives the same bytes."""
+    if kind not in FORMATS:
+        raise ValueError(f"`kind` is `{kind}`; it must be one of {', '.join(FORMATS)}.")
+    stream = io.BytesIO()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(stream, format=kind, metadata=metadata)
+    return stream.getvalue()
+
+
+def write_figure(path: str | Path, figure: Figure) -> Path:
+    """Write the figure atomically; the file's ending, .png, .svg or .pdf, decides the format."""
+    target = Path(path)
+    return write_atomically(target, figure_bytes(figure, target.suffix.removeprefix(".").lower()))

@@ -1,0 +1,197 @@
+"""Figures of a run: response maps of given images or of the most confidently wrong ones, and look-alikes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from danil.explanation.attributions import contribution_map, grad_cam, integrated_gradients, occlusion
+from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
+from danil.explanation.look_alikes import look_alikes, look_alikes_figure
+from danil.explanation.selection import confidently_wrong, least_certain
+from danil.objectives import response_maps
+from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
+from danil.runs.classifier import Picture, picture
+
+METHODS: Mapping[str, Callable[..., Tensor]] = {
+    "integrated_gradients": integrated_gradients,
+    "grad_cam": grad_cam,
+    "occlusion": occlusion,
+}
+"""Name → map of a label's logit, drawn beside the response maps; `contribution` (A⁺ ⊙ x) is another."""
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """Hold one image to explain, under which name, and its class name where that is known."""
+
+    name: str
+    image: Picture
+    label: str | None
+
+
+def explain_run(
+    run: str | Path,
+    images: Sequence[str | Path] = (),
+    *,
+    out: str | Path | None = None,
+    count: int = 8,
+    data: str | None = None,
+    absolute: bool = False,
+    smooth: float = 0.0,
+    overlay: bool = False,
+    methods: Sequence[str] = (),
+    kind: str = "png",
+) -> list[Path]:
+    """Write a figure like the paper's Fig. 3 for each image and return the files' paths.
+
+    Without `images` the most confidently wrong test images are taken, then the least certain right ones.
+    An image that is not among the run's own has no known label: the prediction takes the label's place, and says so.
+
+    Args:
+        run: a run folder.
+        images: image files.
+        out: where figures go, the run's `figures/` by default.
+        count: how many images, where none are given.
+        data: the run's data, where they have moved to.
+        absolute: show magnitudes instead of signed maps.
+        smooth: σ of a Gaussian over the maps, in pixels.
+        overlay: lay the maps over the image in grey.
+        methods: further maps: `integrated_gradients`, `grad_cam`, `occlusion`, `contribution`.
+        kind: `png`, `svg` or `pdf`.
+
+    Raises:
+        RunError: the run has no weights, or no predictions and no `images` are given.
+        ImageError: an image cannot be read; nothing has been written then.
+        ValueError: `methods`, `kind` or `smooth` is none of these.
+    """
+    known = (*METHODS, "contribution")
+    for name, value, allowed in (("kind", kind, FORMATS), *(("methods", method, known) for method in methods)):
+        if value not in allowed:
+            raise ValueError(f"`{name}` holds `{value}`; there are {', '.join(allowed)}.")
+    style = MapStyle(signed=not absolute, smoothing=smooth, overlay=overlay)
+    folder, fitted = RunFolder(Path(run)), open_run(run)
+    cases = given_cases(folder, fitted, images) if images else wrong_cases(folder, count, data)
+    target = folder.figures if out is None else Path(out)
+    written: list[Path] = []
+    for start in range(0, len(cases), BATCH):
+        written += case_figures(fitted, cases[start : start + BATCH], target, style, methods, kind, start)
+    return written
+
+
+def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str | Path]) -> list[Case]:
+    """Return the files as cases, with the labels of those that the run's manifest names."""
+    root = folder.record()["root"]
+    labels: dict[str, str] = {}
+    if root is not None and folder.manifest.is_file():
+        table = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False, usecols=["path", fitted.task])
+        labels = dict(zip(table["path"], table[fitted.task], strict=True))
+    cases: list[Case] = []
+    for file in map(Path, files):
+        place = file.resolve()
+        base = Path(root).resolve() if root is not None else None
+        inside = place.relative_to(base).as_posix() if base is not None and place.is_relative_to(base) else ""
+        cases.append(Case(str(file), picture(file), labels.get(inside) or None))
+    return cases
+
+
+def wrong_cases(folder: RunFolder, count: int, data: str | None) -> list[Case]:
+    """Return the most confidently wrong test images, then the least certain right ones."""
+    if not folder.predictions.is_file():
+        raise RunError(
+            f"`{folder.path}` has no predictions to choose images from. Name images, or make predictions: "
+            f"`danil evaluate {folder.path}`."
+        )
+    text = ("path", "group", "label", "prediction")
+    table = pd.read_csv(folder.predictions, dtype=dict.fromkeys(text, "string"), keep_default_na=False)
+    chosen = confidently_wrong(table, count)
+    chosen = pd.concat([chosen, least_certain(table, count - len(chosen))])
+    store = run_manifest(folder, data).store
+    return [
+        Case(str(path), store.read(str(path)), str(label))
+        for path, label in zip(chosen["path"], chosen["label"], strict=True)
+    ]
+
+
+def case_figures(
+    fitted: FittedClassifier,
+    cases: Sequence[Case],
+    target: Path,
+    style: MapStyle,
+    methods: Sequence[str],
+    kind: str,
+    start: int,
+) -> list[Path]:
+    """Write one batch of figures; files are numbered from `start` and named after the image."""
+    pictures = [case.image for case in cases]
+    prepared, display = fitted.prepare(pictures), fitted.display(pictures)
+    labels = case_labels(fitted, cases, prepared)
+    maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
+    further: dict[str, Tensor] = {}
+    for name in methods:
+        title = name.replace("_", " ").capitalize()
+        if name == "contribution":
+            further["Contribution A⁺ ⊙ x"] = contribution_map(maps.truth, prepared)
+        else:
+            further[title] = METHODS[name](fitted.model, prepared, labels, task=fitted.task)
+    written: list[Path] = []
+    for row, case in enumerate(cases):
+        one = slice(row, row + 1)
+        figure = response_figure(
+            display[one],
+            type(maps)(*(getattr(maps, field)[one] for field in ("truth", "rival", "difference", "rivals", "logits"))),
+            labels[one],
+            fitted.classes,
+            style=style,
+            names=[case.name],
+            known=case.label is not None,
+            further={title: values[one] for title, values in further.items()},
+        )
+        written.append(write_figure(target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}", figure))
+    return written
+
+
+def case_labels(fitted: FittedClassifier, cases: Sequence[Case], prepared: Tensor) -> Tensor:
+    """Return the class index of each case, the predicted one where no label of the run's classes is known."""
+    with torch.no_grad():
+        output = fitted.model(prepared)
+    logits = output if isinstance(output, Tensor) else output[fitted.task]
+    found = logits.argmax(1)
+    for row, case in enumerate(cases):
+        if case.label is not None:
+            found[row] = fitted.classes.index(case.label)
+    return found
+
+
+def look_alikes_run(
+    run: str | Path, *, out: str | Path | None = None, count: int = 4, data: str | None = None, kind: str = "png"
+) -> Path:
+    """Write the nearest pairs of different classes among the run's test images, like the paper's Fig. 1.
+
+    Near is measured by the cosine of the run's own features; two images of one group are no pair.
+
+    Raises:
+        RunError: there is no pair: one class only, or one group.
+    """
+    folder, fitted = RunFolder(Path(run)), open_run(run)
+    manifest = run_manifest(folder, data).part("test")
+    features: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(0, len(manifest), 32):
+            paths = manifest.table["path"].iloc[start : start + 32]
+            prepared = fitted.prepare([manifest.store.read(str(path)) for path in paths])
+            features.append(fitted.model.features(prepared).float().cpu())
+    labels = manifest.labels()
+    pairs = look_alikes(torch.cat(features), labels, count, groups=list(manifest.table["group"])) if features else []
+    if not pairs:
+        raise RunError(f"the test part of `{folder.path}` has no two images of different classes and groups.")
+    rows = [row for pair in pairs for row in (pair.first, pair.second)]
+    display = fitted.display([manifest.store.read(str(manifest.table["path"].iloc[row])) for row in rows])
+    figure = look_alikes_figure(display, pairs, [int(labels[row]) for row in rows], fitted.classes)
+    target = folder.figures if out is None else Path(out)
+    return write_figure(target / f"look-alikes.{kind}", figure)
