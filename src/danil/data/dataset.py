@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from danil.data.augmentation import Strengths, augmented, uniforms
 from danil.data.decoding import ImageError
@@ -85,7 +85,10 @@ class Images(Dataset[dict[str, Any]]):
     def batch(self, rows: np.ndarray[Any, Any], turns: np.ndarray[Any, Any] | None = None) -> Batch:
         """Return the images of these rows in this epoch; `turns` counts each row's earlier appearances (default 0)."""
         indices = torch.from_numpy(np.asarray(rows, dtype=np.int64))
-        pixels = self.decoded(rows.tolist()) if self.pixels is None else self.pixels.index_select(0, indices)
+        if self.pixels is None:
+            pixels = self.decoded(rows.tolist(), threads() if get_worker_info() is None else 1)
+        else:
+            pixels = self.pixels.index_select(0, indices)
         if self.augmentation is not None:
             again = np.zeros(len(rows), dtype=np.int64) if turns is None else turns
             chance = uniforms(self.seed, self.epoch, np.asarray(rows), again)

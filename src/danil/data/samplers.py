@@ -49,9 +49,9 @@ class ClassBalanced:
 class RankedByLoss:
     """Draw images the more often the higher their loss ranks: online batch selection.
 
-    The image of rank r (0 = highest loss) is drawn, with replacement, with probability ∝ `exp(−r · ln(s) / N)`: the first
-    is s times as likely as the last. The pressure s falls geometrically from `first` in epoch 0 to `last` in the last
-    epoch. Images whose loss is unknown rank highest; equal losses rank in random order.
+    The image of rank r (0 = highest loss) is drawn, with replacement, with probability ∝ `exp(−r · ln(s) / N)`: the
+    first is s times as likely as the last. The pressure s falls geometrically from `first` in epoch 0 to `last` in the
+    last epoch. Images whose loss is unknown rank highest; equal losses rank in random order.
 
     Args:
         n: N, the number of images.
