@@ -11,7 +11,7 @@ def evaluate(
     data: Annotated[str | None, typer.Option(metavar="DATA", help="Another cohort, as READER:PATH.")] = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="Read the cohort's class OLD as the run's class NEW; repeatable."),
+        typer.Option("--map", metavar="OLD=NEW", help="Read the cohort's class OLD as the run's NEW; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a cohort's results go.")] = None,
 ) -> None:

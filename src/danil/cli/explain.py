@@ -10,7 +10,7 @@ def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `danil train`.")],
     images: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE…", help="Images to explain.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where figures go; RUN/figures by default.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many of the most confidently wrong test images, without IMAGE.")] = 8,
+    count: Annotated[int, typer.Option(min=1, help="How many test images, without IMAGE.")] = 8,
     data: Annotated[str | None, typer.Option(metavar="DATA", help="The run's data, where they have moved to.")] = None,
     absolute: Annotated[bool, typer.Option("--absolute", help="Show magnitudes instead of signed maps.")] = False,
     smooth: Annotated[float, typer.Option(min=0, help="Gaussian smoothing of the maps, σ in pixels.")] = 0.0,

@@ -57,5 +57,6 @@ def exit_code(error: Exception) -> int | None:
         return getattr(error, "exit_code", 2)
     return 2 if isinstance(error, OSError) and error.filename else None
 
+
 if __name__ == "__main__":
     main()

@@ -9,9 +9,9 @@ import typer
 def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help="READER:PATH, or a path whose reader is recognised.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to make.")],
-    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="standard, paper, quick, or a TOML file.")] = "standard",
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="standard, paper, quick, or a file.")] = "standard",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.epochs=8; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: train.epochs=8; repeatable.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training (the split has its own, split.seed).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -29,7 +30,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> Path:
-    """Write a tree of dicts, lists, tensors and plain values to one safetensors file, atomically.
+    """Write a tree of dicts, lists, tensors, arrays and plain values to one safetensors file, atomically.
 
     An existing file is kept beside it as `<name>.previous.safetensors`, so that damage to one costs one save at most.
     """
@@ -98,13 +99,15 @@ def packed(value: Any, tensors: dict[str, Tensor]) -> Any:
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
+    if isinstance(value, np.ndarray):
+        return {"array": packed(torch.from_numpy(value), tensors)["tensor"]}
     if isinstance(value, Mapping):
         return {"items": [[key, packed(item, tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         return [packed(item, tensors) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
+    raise TypeError(f"a checkpoint holds tensors, arrays and plain values, not {type(value).__name__}")
 
 
 def unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -112,6 +115,8 @@ def unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, dict):
         if "tensor" in value:
             return tensors[value["tensor"]]
+        if "array" in value:
+            return tensors[value["array"]].numpy()
         return {key: unpacked(item, tensors) for key, item in value["items"]}
     if isinstance(value, list):
         return [unpacked(item, tensors) for item in value]

@@ -77,9 +77,7 @@ class FittedClassifier:
             table[f"probability_{name}"] = probabilities[:, index]
         return table
 
-    def response_maps(
-        self, images: Picture | Iterable[Picture], labels: Sequence[str] | None = None
-    ) -> ResponseMaps:
+    def response_maps(self, images: Picture | Iterable[Picture], labels: Sequence[str] | None = None) -> ResponseMaps:
         """Return A⁺, A⁻ and their difference for these images (main task).
 
         Without `labels` the predicted class takes the label's place, and the rival is the strongest other class.
@@ -127,7 +125,8 @@ def picture(image: Picture) -> Image.Image:
         return image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise RunError(
-            f"`images` holds an array of {image.dtype} with shape {image.shape}; give uint8 of shape (H, W) or (H, W, 3)."
+            f"`images` holds an array of {image.dtype} with shape {image.shape}; "
+            "give uint8 of shape (H, W) or (H, W, 3)."
         )
     return Image.fromarray(image).convert("RGB")
 

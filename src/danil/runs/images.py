@@ -35,8 +35,8 @@ def run_manifest(folder: RunFolder, data: str | None = None) -> Manifest:
     manifest = replace(manifest, table=manifest.table.assign(split=used["split"].replace("", pd.NA)))
     if manifest.digest() != record["digest"]:
         raise RunError(
-            f"the images of `{data or record['source']}` are not those of `{folder.path}`: labels, groups or file sizes "
-            "have changed (digest differs). Restore the data or train a new run."
+            f"the images of `{data or record['source']}` are not those of `{folder.path}`: labels, groups or "
+            "file sizes have changed (digest differs). Restore the data or train a new run."
         )
     return manifest
 

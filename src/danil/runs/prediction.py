@@ -61,28 +61,32 @@ def predicted_probabilities(
     found: dict[str, list[Tensor]] = {}
     done = 0
     try:
-        with torch.inference_mode():
-            for images in batches:
-                prepared = normalize(images)
-                fused: dict[str, Tensor] = {}
-                for view in symmetries(prepared, views):
-                    for name, logits in tasked(model(view), task).items():
-                        share = logits.double().softmax(1) / views
-                        fused[name] = fused[name] + share if name in fused else share
-                for name, probabilities in fused.items():
-                    found.setdefault(name, []).append(probabilities.cpu())
-                done += len(images)
-                advance(done)
+        for images in batches:
+            for name, probabilities in fused_probabilities(model, normalize(images), task, views).items():
+                found.setdefault(name, []).append(probabilities.cpu())
+            done += len(images)
+            advance(done)
     finally:
         model.train(was_training)
     return {name: torch.cat(parts).numpy() for name, parts in found.items()}
+
+
+@torch.inference_mode()
+def fused_probabilities(model: nn.Module, images: Tensor, task: str, views: int) -> dict[str, Tensor]:
+    """Return each task's class probabilities `(B, K)` float64, the mean over the views."""
+    fused: dict[str, Tensor] = {}
+    for view in symmetries(images, views):
+        for name, logits in tasked(model(view), task).items():
+            share = logits.double().softmax(1) / views
+            fused[name] = fused[name] + share if name in fused else share
+    return fused
 
 
 def predictions_table(manifest: Manifest, probabilities: Probabilities, task: str) -> pd.DataFrame:
     """Return a row per image: `path, group, label, prediction, probability_<class>…`; unknown labels are empty."""
     names = manifest.tasks[task]
     table = pd.DataFrame({"path": manifest.table["path"], "group": manifest.table["group"]})
-    table["label"] = manifest.table[task] if task in manifest.table else None
+    table["label"] = manifest.table.get(task, None)
     table["prediction"] = [names[index] for index in probabilities[task].argmax(1)]
     for index, name in enumerate(names):
         table[f"probability_{name}"] = probabilities[task][:, index]

@@ -51,12 +51,12 @@ class Log:
         self.path = path
         self.rows = rows
         self.events: Any = None
-        if util.find_spec("tensorboard") is not None:
-            writer = import_module("torch.utils.tensorboard").SummaryWriter
-            self.events = writer(str(path.parent / "tensorboard"), purge_step=len(rows))
 
     def add(self, row: Row) -> None:
         """Append one epoch."""
+        if self.events is None and util.find_spec("tensorboard") is not None:
+            writer = import_module("torch.utils.tensorboard").SummaryWriter
+            self.events = writer(str(self.path.parent / "tensorboard"), purge_step=len(self.rows) + 1)
         self.rows.append(row)
         write_atomically(self.path, table(self.rows))
         if self.events is not None:
@@ -72,6 +72,10 @@ def table(rows: list[Row]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
-        values = (row.get(name, math.nan) for name in names)
-        writer.writerow(["" if math.isnan(value) else value if isinstance(value, int) else f"{value:.9g}" for value in values])
+        writer.writerow([cell(row.get(name, math.nan)) for name in names])
     return stream.getvalue()
+
+
+def cell(value: float | int) -> str:
+    """Return a number with nine digits, nothing for NaN."""
+    return "" if math.isnan(value) else str(value) if isinstance(value, int) else f"{value:.9g}"

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from sklearn.metrics import f1_score
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from danil.data import Images, loader
+from danil.data.dataset import Batch, Images
+from danil.data.loading import loader
 from danil.objectives import Terms, check_finite
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
-from danil.statistics import macro_f1
 from danil.training.interruption import Interrupted, Requests
 from danil.training.log import Log, Row
 from danil.training.progress import Bar
@@ -122,10 +123,14 @@ def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
     size, ranks = loop.recipe.train.batch_size, loop.fabric.world_size
     order = training.order.numpy()
     whole = len(order) // size * size or len(order)
-    share = np.concatenate([order[start : start + size][loop.fabric.global_rank :: ranks] for start in range(0, whole, size)])
-    local = size // ranks
+    batches = [order[start : start + size] for start in range(0, whole, size)]
+    share = np.concatenate([batch[loop.fabric.global_rank :: ranks] for batch in batches])
     return loader(
-        loop.images, share[training.position.step * local :], batch_size=local, workers=loop.recipe.data.workers
+        loop.images,
+        share,
+        batch_size=size // ranks,
+        workers=loop.recipe.data.workers,
+        start=training.position.step,
     )
 
 
@@ -170,6 +175,8 @@ def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
         )[task].argmax(1)
         known = labels >= 0
         row["validation_accuracy"] = float((found == labels)[known].mean())
-        row["validation_macro_f1"] = macro_f1(labels[known], found[known], len(loop.validation.manifest.classes))
+        row["validation_macro_f1"] = float(
+            f1_score(labels[known], found[known], labels=np.unique(labels[known]), average="macro", zero_division=0.0)
+        )
     row["seconds"] = round(seconds, 3)
     return row

@@ -6,11 +6,13 @@ import torch
 from lightning_fabric import Fabric
 from timm.utils import ModelEmaV3
 
-from danil.data import Images
+from danil.data import write_atomically
+from danil.data.dataset import Images
+from danil.data.loading import loader
 from danil.data.manifest import Manifest
-from danil.data.samplers import ClassBalanced, Shuffled
+from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
 from danil.models import create_model
-from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_run
+from danil.runs import Recipe, RecipeError, RunError, RunFolder, latest_checkpoint, open_run, predictions_table
 from danil.runs.folder import check_same_data, command_line, create_run
 from danil.runs.prediction import Normalization
 from danil.training.interruption import Requests, stop_requests
@@ -24,7 +26,12 @@ from danil.training.state import Training
 
 
 def train_run(
-    recipe: Recipe, out: str | Path, *, resume: bool = False, overwrite: bool = False, skip_bad: bool = False,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    skip_bad: bool = False,
     quiet: bool = False,
 ) -> RunFolder | None:
     """Train as the recipe says into the run folder `out` and predict its test part.
@@ -46,12 +53,13 @@ def train_run(
         if fabric.is_global_zero:
             start(folder, recipe, manifest, resume, overwrite)
         fabric.barrier()
-        found = latest_checkpoint(folder.checkpoint("last")) if resume else None
-        if found is not None:
-            training.restore(found.state)
         steps = recipe.train.epochs * steps_per_epoch(recipe, manifest)
         with progress_bar(steps, quiet=quiet or not fabric.is_global_zero) as bar:
-            fit(create_loop(recipe, manifest, fabric, folder, training, requests, bar), training)
+            loop = create_loop(recipe, manifest, fabric, folder, training, requests, bar)
+            found = latest_checkpoint(folder.checkpoint("last")) if resume else None
+            if found is not None:
+                training.restore(found.state)
+            fit(loop, training)
     if not fabric.is_global_zero:
         return None
     predict_test(folder, manifest)
@@ -68,7 +76,9 @@ def create_fabric(recipe: Recipe) -> Fabric:
     try:
         fabric = Fabric(accelerator=train.accelerator, devices=train.devices, precision=train.precision)
     except (ValueError, RuntimeError) as error:
-        raise RecipeError(f"`train.accelerator` is `{train.accelerator}`, `train.devices` {train.devices}: {error}") from error
+        raise RecipeError(
+            f"`train.accelerator` is `{train.accelerator}`, `train.devices` {train.devices}: {error}"
+        ) from error
     if train.batch_size % fabric.world_size:
         raise RecipeError(
             f"`train.batch_size` is {train.batch_size}, the batch over all {fabric.world_size} processes; "
@@ -90,19 +100,32 @@ def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Train
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = model.to(fabric.device)
-    labels = train_part.labels()
-    balanced = recipe.train.balance == "sampler"
     return Training(
         model=model,
         objective=create_objective(recipe, train_part).to(fabric.device),
         optimizer=create_optimizer(model, recipe.train),
         average=ModelEmaV3(model, decay=recipe.train.ema) if recipe.train.ema else None,
-        sampler=ClassBalanced(labels, recipe.seed) if balanced else Shuffled(len(labels), recipe.seed),
+        sampler=create_sampler(recipe, train_part),
     )
 
 
+def create_sampler(recipe: Recipe, train: Manifest) -> Shuffled | ClassBalanced | RankedByLoss:
+    """Return what orders the images of an epoch."""
+    if recipe.objective.name == "batch_selection":
+        return RankedByLoss(len(train), recipe.seed, recipe.train.epochs)
+    if recipe.train.balance == "sampler":
+        return ClassBalanced(train.labels(), recipe.seed)
+    return Shuffled(len(train), recipe.seed)
+
+
 def create_loop(
-    recipe: Recipe, manifest: Manifest, fabric: Fabric, folder: RunFolder, training: Training, requests: Requests, bar: Bar
+    recipe: Recipe,
+    manifest: Manifest,
+    fabric: Fabric,
+    folder: RunFolder,
+    training: Training,
+    requests: Requests,
+    bar: Bar,
 ) -> Loop:
     """Return what stays the same while training; the images are decoded here."""
     wrapped, optimizer = fabric.setup(training.model, training.optimizer)
@@ -146,7 +169,9 @@ def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, o
         if before != now and section != "data"
     ]
     if changed:
-        raise RunError(f"`{folder.path}` was started with another recipe ({'; '.join(changed)}). Resume it with its own.")
+        raise RunError(
+            f"`{folder.path}` was started with another recipe ({'; '.join(changed)}). Resume it with its own settings."
+        )
 
 
 def predict_test(folder: RunFolder, manifest: Manifest) -> None:
