@@ -1,0 +1,82 @@
+"""The group-aware bootstrap: whole patients (lesions, slides …) are drawn, never single images of one."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from danil.statistics.predictions import Floats, Integers, Predictions
+from danil.statistics.scorer import FAMILIES, Scorer
+
+RESAMPLES = 2000
+LEVEL = 0.95
+CELLS = 200_000
+"""Group weights held at once: few enough to stay in the processor's cache, many enough to hide Python's pace."""
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Hold a metric's values: `point` (NaN where undefined) and `samples`, one row per resample."""
+
+    point: Floats
+    samples: Floats
+
+    def interval(self, level: float = LEVEL) -> tuple[Floats, Floats]:
+        """Return the percentile interval; NaN where under half of the resamples are defined."""
+        defined = ~np.isnan(self.samples)
+        enough = defined.mean(0) >= 0.5
+        usable = np.where(enough, self.samples, 0)
+        low, high = np.nanquantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+
+
+def group_codes(predictions: Predictions) -> Integers:
+    """Return each image's group as a number from 0."""
+    return pd.factorize(predictions.groups)[0].astype(np.int64)
+
+
+def resampled_weights(groups: int, resamples: int, seed: tuple[int, int]) -> Floats:
+    """Return how often each group is drawn, `(G, resamples)`: G draws with replacement in every column."""
+    drawn = np.random.default_rng(seed).integers(0, groups, (resamples, groups), dtype=np.int32)
+    counts = np.stack([np.bincount(row, minlength=groups) for row in drawn])
+    return counts.T.astype(np.float64, order="C")
+
+
+def bootstrap(
+    predictions: Predictions | Sequence[Predictions],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    families: Sequence[str] = FAMILIES,
+    ordinal: bool | None = None,
+) -> list[dict[str, Bootstrap]]:
+    """Return, for each table, metric → its value and its resamples; all tables see the same draws of groups.
+
+    The draws depend on `seed` and the number of groups alone, not on the machine or its number of processors.
+
+    Args:
+        predictions: labelled predictions, or several of the same images in the same order.
+        resamples: how many times groups are drawn.
+        seed: of the draws.
+        families: which metrics (`danil.statistics.scorer`).
+        ordinal: whether classes are grades; default: by their names.
+    """
+    tables = [predictions] if isinstance(predictions, Predictions) else list(predictions)
+    codes = group_codes(tables[0])
+    scorers = [Scorer(table, codes, families=families, ordinal=ordinal) for table in tables]
+    groups = int(codes.max()) + 1
+    size = max(1, min(256, CELLS // groups))
+
+    def batch(number: int) -> list[dict[str, Floats]]:
+        weights = resampled_weights(groups, min(size, resamples - number * size), (seed, number))
+        return [scorer(weights) for scorer in scorers]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        batches = list(pool.map(batch, range(-(-resamples // size))))
+    return [
+        {name: Bootstrap(point, np.concatenate([values[place][name] for values in batches])) for name, point in points}
+        for place, points in enumerate(scorer.point().items() for scorer in scorers)
+    ]
