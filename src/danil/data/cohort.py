@@ -15,7 +15,7 @@ from danil.data.table import complete, read_table, required
 OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
-    "label": ("label", "class", "diagnosis", "dx", "target", "category", "grade"),
+    "label": ("label", "class", "diagnosis", "target"),
     "group": ("group", "patient", "patient_id", "patientid", "subject", "subject_id", "lesion_id", "case_id"),
     "split": ("split", "part", "partition", "subset"),
 }

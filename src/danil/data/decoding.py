@@ -123,7 +123,7 @@ def eight_bit(grey: np.ndarray) -> np.ndarray:  # pyright: ignore[reportMissingT
     ranges = [1.0] if grey.dtype.kind == "f" else [255.0, 4095.0, 65535.0]
     fitting = [top for top in ranges if high <= top] if low >= 0 else []
     base, top = (0.0, fitting[0]) if fitting else (low, high)
-    return np.rint((values - base) * (255 / max(top - base, 1e-12))).astype(np.uint8)
+    return np.rint((values - base) * 255 / max(top - base, 1e-12)).astype(np.uint8)
 
 
 def upright(opened: Image.Image, image: Image.Image) -> Image.Image:

@@ -1,0 +1,147 @@
+"""Tables that list images, as people have them."""
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from danil.data import DataError, read_source
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Write three images and return a function that writes a table beside them."""
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+
+    def write(text, name="cohort.csv", options="", encoding="utf-8", **choices):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        return read_source(f"csv:{tmp_path / name}{options}", **choices)
+
+    return write
+
+
+def test_columns_are_found_under_their_usual_names_and_the_rest_is_metadata(cohort):
+    manifest = cohort("Patient,IMAGE,label,age,split\np1,a.png,x,50,train\np1,b.png,y,,val\np2,c.png,x,70,TEST\n")
+    assert manifest.table["path"].tolist() == ["a.png", "b.png", "c.png"]
+    assert manifest.table["group"].tolist() == ["p1", "p1", "p2"]
+    assert manifest.table["split"].tolist() == ["train", "validation", "test"]
+    assert manifest.tasks == {"label": ("x", "y")}
+    assert manifest.table["age"].isna().tolist() == [False, True, False]
+    assert manifest.grouped
+
+
+def test_options_name_columns_and_several_labels_are_several_tasks(cohort):
+    text = "f;dr;dme;who\na;1;0;p\nb;10;;p\nc.png;2;1;q\n"
+    manifest = cohort(text, options="?image=f&label=dr,dme&group=who")
+    assert manifest.tasks == {"dr": ("1", "2", "10"), "dme": ("0", "1")}
+    assert manifest.labels("dme").tolist() == [0, -1, 1]
+    assert manifest.table["path"].tolist() == ["a.png", "b.png", "c.png"], "a missing file ending is found"
+
+
+def test_the_order_of_classes_can_be_given(cohort):
+    text = "image,label\na.png,severe\nb.png,mild\nc.png,none\n"
+    assert cohort(text).classes == ("mild", "none", "severe")
+    assert cohort(text, options="?classes=none,mild,severe").classes == ("none", "mild", "severe")
+    with pytest.raises(DataError, match="`none`.*none of mild, severe"):
+        cohort(text, options="?classes=mild,severe")
+
+
+def test_na_and_none_are_class_names(cohort):
+    assert cohort("image,label\na.png,NA\nb.png,None\nc.png,x\n").classes == ("NA", "None", "x")
+
+
+def test_a_byte_order_mark_tabs_blanks_and_windows_line_ends_do_no_harm(cohort):
+    manifest = cohort("\ufeffimage\t label \r\na.png\t x \r\n\r\nb.png\ty\t\t\r\n", name="cohort.tsv")
+    assert manifest.table["label"].tolist() == ["x", "y"]
+
+
+def test_other_encodings_are_read_when_named(cohort):
+    text = "image,label\na.png,gutartig\nb.png,bösartig\n"
+    assert cohort(text, options="?encoding=latin-1", encoding="latin-1").classes == ("bösartig", "gutartig")
+    with pytest.raises(DataError, match="not utf-8-sig text"):
+        cohort(text, encoding="latin-1")
+    with pytest.raises(DataError, match="`encoding` is `klingon`"):
+        cohort(text, options="?encoding=klingon")
+
+
+def test_labels_may_be_missing_where_they_are_not_needed(cohort):
+    assert cohort("image,label\na.png,x\nb.png,\nc.png,y\n", labelled=False).labels().tolist() == [0, -1, 1]
+    assert cohort("image\na.png\n", labelled=False).labels().tolist() == [-1]
+
+
+def test_images_may_lie_elsewhere(cohort, tmp_path):
+    folder = tmp_path / "else where"
+    folder.mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "d.png")
+    assert cohort("image,label\nd.png,x\n", options="?root=else%20where").root == folder
+    manifest = cohort(f"image,label\n{folder}/d.png,x\n{tmp_path}/a.png,y\n")
+    assert manifest.root == tmp_path
+    assert manifest.table["path"].tolist() == ["else where/d.png", "a.png"]
+    manifest.store.read("else where/d.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["is empty"]),
+        ("image,label\n", ["no rows"]),
+        ("image,label\n,\n\n", ["no rows"]),
+        ("file,dx\na.png,x\n", ["no column for `label`", "file, dx", "?label=COLUMN"]),
+        ("name,label\na.png,x\n", ["no column for `image`", "name, label"]),
+        ("image,label\na.png,x\nb.png,\nc.png,\n", ["`label` is empty in 2 rows (3, 4)"]),
+        ("image,label\n,x\n", ["`image` is empty in 1 row (2)"]),
+        ("image,label\na.png,x\nno.png,x\nnor.png,y\n", ["2 files", "`no.png`, `nor.png`", "do not exist"]),
+        ("image,label\na.png,x\na.png,y\n", ["1 image (`a.png`) more than once"]),
+        ("image,label\na,x\na.png,y\n", ["1 image (`a.png`) more than once"]),
+        ("image,label\n../a.png,x\n", ["`../a.png`", "outside"]),
+        ("image,label\na.png,x\0\n", ["NUL"]),
+        ("image,label,label\na.png,x,y\n", ["`label` twice"]),
+        ("image,label\na.png,x,y\n", ["row 2 has 3 cells"]),
+        ('image,label\n"a.png,x\n', ["no well-formed CSV"]),
+        ("image,label,split\na.png,x,7\n", ["`7`", "split"]),
+        ("image,group\na.png,x\n", ["no column for `label`"]),
+    ],
+)
+def test_a_bad_table_is_refused_in_words(cohort, text, words):
+    with pytest.raises(DataError) as caught:
+        cohort(text)
+    assert all(word in str(caught.value) for word in [*words, "cohort.csv"]), caught.value
+
+
+@pytest.mark.parametrize("option", ["image=nope", "label=nope", "group=nope", "split=nope", "label=label,nope"])
+def test_a_named_column_that_is_not_there_is_refused_with_those_that_are(cohort, option):
+    with pytest.raises(DataError, match=r"no column `nope`. Its columns: image, label"):
+        cohort("image,label\na.png,x\n", options=f"?{option}")
+
+
+def test_a_label_column_cannot_take_a_name_of_ours(cohort):
+    with pytest.raises(DataError, match="cannot be called `group`"):
+        cohort("image,group\na.png,x\n", options="?label=group")
+
+
+def test_utf16_text_is_recognised_as_such(cohort):
+    with pytest.raises(DataError, match="UTF-16"):
+        cohort("image,label\na.png,x\n", encoding="utf-16")
+    assert len(cohort("image,label\na.png,x\n", encoding="utf-16", options="?encoding=utf-16")) == 1
+
+
+def test_parquet_reads_like_csv(cohort, tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "label": [0.0, None, 1.0], "age": [1.5, 2.0, None]})
+    frame.to_parquet(tmp_path / "cohort.parquet")
+    manifest = read_source(str(tmp_path / "cohort.parquet"), labelled=False)
+    assert manifest.classes == ("0", "1")
+    assert manifest.labels().tolist() == [0, -1, 1]
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(DataError, match=r"bad\.parquet"):
+        read_source(str(tmp_path / "bad.parquet"))
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    def absent(path):
+        raise ImportError("no pyarrow")
+
+    monkeypatch.setattr(pd, "read_parquet", absent)
+    (tmp_path / "cohort.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"danil-torch\[parquet\]"):
+        read_source(str(tmp_path / "cohort.parquet"))
