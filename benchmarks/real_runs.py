@@ -3,7 +3,7 @@
     python benchmarks/real_runs.py train [NAME …] [--threads 1]   # trains what has no record yet
     python benchmarks/real_runs.py table                          # README's table from results/runs/*.json
 
-Each record in results/runs/ is small JSON: the command, the duration, the metrics with intervals. Expects the images in
+Each record in results/runs/ is small JSON: the command, the duration (wall and CPU), the metrics with intervals. Expects the images in
 ../shared/data and weights in ../shared/weights beside the checkout.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -41,19 +42,21 @@ def train(names: list[str], threads: int) -> None:
     for name in names or RUNS:
         if (RECORDS / f"{name}.json").exists():
             continue
-        began = time.perf_counter()
+        began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         command = [sys.executable, "-m", "danil.cli.main", *shlex.split(RUNS[name]), "--overwrite"]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        record(name, time.perf_counter() - began, threads)
+        cpu = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
+        record(name, time.perf_counter() - began, cpu, threads)
 
 
-def record(name: str, seconds: float, threads: int) -> None:
+def record(name: str, seconds: float, cpu_seconds: float, threads: int) -> None:
     """Write the record of a finished run."""
     run = ROOT / "runs" / name
     environment = json.loads((run / "environment.json").read_text())
     content = {
         "command": f"danil {RUNS[name]}",
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "threads": threads,
         "versions": environment["versions"],
         "git": environment["git"],
@@ -66,7 +69,7 @@ def record(name: str, seconds: float, threads: int) -> None:
 
 def table() -> str:
     """Return the Markdown table of all records, in the order of `RUNS`."""
-    lines = ["| data | method | macro-F1 [95 %] | accuracy [95 %] | minutes |", "|---|---|---|---|---|"]
+    lines = ["| data | method | macro-F1 [95 %] | accuracy [95 %] | CPU minutes |", "|---|---|---|---|---|"]
     for data, (_, title) in DATA.items():
         records = {name: RECORDS / f"{name}.json" for name in RUNS if name.startswith(f"{data}-")}
         found = {name: json.loads(path.read_text()) for name, path in records.items() if path.exists()}
@@ -74,9 +77,11 @@ def table() -> str:
             metrics = content["metrics"]
             if number == 0:
                 constant = metrics["constant_classifier"]
-                lines.append(f"| {title} | constant classifier | {constant['macro_f1']:.3f} | {constant['accuracy']:.3f} | – |")
+                lines.append(
+                    f"| {title} | constant classifier | {constant['macro_f1']:.3f} | {constant['accuracy']:.3f} | – |"
+                )
             shown = " | ".join(interval(metrics["metrics"][metric]) for metric in ("macro_f1", "accuracy"))
-            lines.append(f"| {title} | {name.split('-')[1]} | {shown} | {content['seconds'] / 60:.0f} |")
+            lines.append(f"| {title} | {name.split('-')[1]} | {shown} | {content['cpu_seconds'] / 60:.0f} |")
     return "\n".join(lines)
 
 

@@ -145,10 +145,12 @@ class Recipe(Section):
         return 8 if self.objective.name == "dil" else 1
 
 
-def read_recipe(name: str = "standard", settings: Iterable[str] = (), seed: int | None = None) -> Recipe:
+def read_recipe(
+    name: str = "standard", settings: Iterable[str] = (), seed: int | None = None, source: str | None = None
+) -> Recipe:
     """Return a built-in recipe, or one read from a TOML file, with `a.b=c` settings applied.
 
-    Settings' values are TOML (`3`, `true`, `"text"`); what is no TOML is taken as text; `none` leaves a key out.
+    `seed` and `source` (READER:PATH) replace the recipe's own. Settings' values are TOML (`3`, `true`, `"text"`); what is no TOML is taken as text; `none` leaves a key out.
 
     Raises:
         RecipeError: naming the key, its value and what is allowed; unknown names come with the nearest known ones.
@@ -164,6 +166,9 @@ def read_recipe(name: str = "standard", settings: Iterable[str] = (), seed: int 
         apply_setting(tree, setting)
     if seed is not None:
         tree["seed"] = seed
+    if source is not None:
+        apply_setting(tree, "data.source=none")
+        tree["data"]["source"] = source
     return validated(tree, source)
 
 
