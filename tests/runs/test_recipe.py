@@ -84,3 +84,7 @@ def test_any_setting_gives_a_recipe_or_a_recipe_error(text):
     except RecipeError:
         return
     assert Recipe.model_validate(tomllib.loads(recipe.toml())) == recipe
+
+
+def test_the_source_is_taken_as_it_is():
+    assert read_recipe("paper", source="folder:/a b'\"c=").data.source == "folder:/a b'\"c="

@@ -150,17 +150,18 @@ def read_recipe(
 ) -> Recipe:
     """Return a built-in recipe, or one read from a TOML file, with `a.b=c` settings applied.
 
-    `seed` and `source` (READER:PATH) replace the recipe's own. Settings' values are TOML (`3`, `true`, `"text"`); what is no TOML is taken as text; `none` leaves a key out.
+    `seed` and `source` (READER:PATH) replace the recipe's own. Settings' values are TOML (`3`, `true`, `"text"`); what
+    is no TOML is taken as text; `none` leaves a key out.
 
     Raises:
         RecipeError: naming the key, its value and what is allowed; unknown names come with the nearest known ones.
     """
-    source, text = recipe_text(name)
+    origin, text = recipe_text(name)
     try:
         tree: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(
-            f"recipe `{source}` is not valid TOML: {error}. See `danil train --help` for keys."
+            f"recipe `{origin}` is not valid TOML: {error}. See `danil train --help` for keys."
         ) from error
     for setting in settings:
         apply_setting(tree, setting)
@@ -169,7 +170,7 @@ def read_recipe(
     if source is not None:
         apply_setting(tree, "data.source=none")
         tree["data"]["source"] = source
-    return validated(tree, source)
+    return validated(tree, origin)
 
 
 def recipe_text(name: str) -> tuple[str, str]:
