@@ -5,6 +5,7 @@ A convolution and a multiplication per channel are each read off a trilinear for
 the other two, to any order, so none ever needs PyTorch's slow `_convolution_double_backward`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -16,7 +17,7 @@ INPUT, WEIGHT, OUTPUT = 0, 1, 2
 _aten = torch.ops.aten
 
 
-class Form(Protocol):
+class _Form(Protocol):
     """Contract a trilinear form T(x, w, g) with two of its arguments."""
 
     def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor: ...
@@ -25,11 +26,14 @@ class Form(Protocol):
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """Hold one convolution's shapes and arguments, transposed or not, in as many dimensions as `stride` has."""
+class _Convolution:
+    """Hold one convolution's arguments, transposed or not, in as many dimensions as `stride` has.
 
+    `weight` and `input_shape` only give the kernels sizes: none of the values of `weight` is read through this.
+    """
+
+    weight: Tensor
     input_shape: tuple[int, ...]
-    weight_shape: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -41,20 +45,53 @@ class Convolution:
         return _aten.convolution.default(x, w, bias, *self._geometry())
 
     def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
-        mask = (True, False, False)
-        x = _shape_only(self.input_shape, g)
+        x, mask = _unread(self.input_shape, g), (True, False, False)
         return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[0]
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
         mask = (False, True, False)
-        w = g.new_empty(1).expand(self.weight_shape)
-        return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[1]
+        return _aten.convolution_backward.default(g, x, self.weight, None, *self._geometry(), mask)[1]
 
     def _geometry(self) -> tuple[Any, ...]:
         return self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
 
+    def is_linear(self) -> bool:
+        """Say whether the kernel covers the whole input once, so that the convolution is one matrix product."""
+        plain = not self.transposed and self.groups == 1 and not any(self.padding)
+        return plain and self.input_shape[2:] == self.weight.shape[2:] and set(self.dilation) == {1}
 
-class ChannelScale:
+
+@dataclass(frozen=True)
+class _FullConvolution:
+    """Multiply by the kernel as by a matrix: what a convolution is whose kernel covers the whole input.
+
+    Such a layer (VGG's first "fully connected" one, a squeeze's 1 × 1 on one pixel) is bound by the traffic of its
+    weight, which the convolution kernels rearrange at every call and a matrix product reads as it is.
+    """
+
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+
+    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+        product = torch.nn.functional.linear(x.flatten(1), w.flatten(1), bias)
+        return _owned(product, (*product.shape, *(1 for _ in self.input_shape[2:])))
+
+    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
+        return _owned(g.flatten(1) @ w.flatten(1), self.input_shape)
+
+    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        return _owned(g.flatten(1).t() @ x.flatten(1), self.weight_shape)
+
+
+def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
+    """Return the convolution of x `(B, C, …)` with w; `geometry` as in `aten::convolution`."""
+    form = _Convolution(w.detach(), tuple(x.shape), *geometry)
+    if form.is_linear():
+        return bilinear(_FullConvolution(form.input_shape, tuple(w.shape)), x, w, bias)
+    return bilinear(form, x, w, bias)
+
+
+class _ChannelScale:
     """Multiply channel c (dimension 1) by w[c], in the fused kernel of batch normalisation in eval mode."""
 
     def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -75,18 +112,23 @@ def _statistics_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _shape_only(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return a tensor of `shape` and the memory format of `like`; the kernels read no value of it."""
-    if like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last):
-        return torch.empty(shape, device=like.device, dtype=like.dtype, memory_format=torch.channels_last)
-    return like.new_empty(1).expand(shape)
+def _owned(result: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a fresh result in another shape that is no view: a Function's view could not be changed in place."""
+    return _aten._unsafe_view.default(result, shape)
+
+
+def _unread(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return memory of this shape, in the memory format of `like`, of which no kernel reads a value."""
+    nhwc = like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if nhwc else torch.contiguous_format
+    return torch.empty(shape, device=like.device, dtype=like.dtype, memory_format=memory_format)
 
 
 class _Contraction(torch.autograd.Function):
     """Contract a form with two of its three arguments, `missing` being the third."""
 
     @staticmethod
-    def forward(ctx: Any, form: Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, form: _Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(a, b)
         ctx.form, ctx.missing = form, missing
@@ -97,24 +139,24 @@ class _Contraction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         (v,) = grads
-        needed = [False] * 3 if v is None else needed_gradients(ctx)
+        if v is None:
+            return None, None, None, None, None
         a, b = ctx.saved_tensors
         i, j = (slot for slot in (INPUT, WEIGHT, OUTPUT) if slot != ctx.missing)
-        known = {i: a, j: b, ctx.missing: v}
+        known: dict[int, Tensor] = {i: a, j: b, ctx.missing: v}
+        needed = needed_gradients(ctx)
         grad_a = _contract(ctx.form, i, known) if needed[0] else None
         grad_b = _contract(ctx.form, j, known) if needed[1] else None
-        grad_bias = None
-        if v is not None and len(needed) > 2 and needed[2]:
-            grad_bias = v.sum([d for d in range(v.dim()) if d != 1])
+        grad_bias = v.sum([d for d in range(v.dim()) if d != 1]) if needed[2:] == [True] else None
         return None, None, grad_a, grad_b, grad_bias
 
 
-def _contract(form: Form, missing: int, known: dict[int, Tensor]) -> Tensor:
+def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
     a, b = (known[slot] for slot in (INPUT, WEIGHT, OUTPUT) if slot != missing)
     return cast(Tensor, _Contraction.apply(form, missing, a, b, None))
 
 
-def bilinear(form: Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x ∗ w (+ bias), differentiable to any order at the cost of the form's own three kernels."""
     return cast(Tensor, _Contraction.apply(form, OUTPUT, x, w, bias))
 
@@ -156,4 +198,4 @@ def frozen_normalization(
     scale = inverse_std if weight is None else weight * inverse_std
     shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
     dtype = _statistics_dtype(input)
-    return bilinear(ChannelScale(), input, scale.to(dtype), shift.to(dtype))
+    return bilinear(_ChannelScale(), input, scale.to(dtype), shift.to(dtype))

@@ -37,7 +37,9 @@ class _Kinked(torch.autograd.Function):
     """Evaluate a function that is linear around its input, together with the constants of that linear map."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, evaluate: Callable[..., Any], operator: Any, adjoint: Any, changes: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, evaluate: Callable[..., Any], operator: Any, adjoint: Any, changes: bool
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
         value, *constants = evaluate(x)
         if changes:

@@ -1,6 +1,9 @@
 """Smooth activations whose second derivative is one closed form instead of a graph of temporaries."""
 
-from typing import Any, Protocol, cast
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -8,57 +11,41 @@ from torch import Tensor
 _aten = torch.ops.aten
 
 
-class Activation(Protocol):
-    """Give an activation and its two derivatives."""
+@dataclass(frozen=True)
+class Activation:
+    """Hold an activation f(x), its gradient (g, x) → g · f′(x) and its curvature (u, x) → u · f″(x)."""
 
-    def value(self, x: Tensor) -> Tensor: ...
-    def gradient(self, g: Tensor, x: Tensor) -> Tensor: ...
-    def curvature(self, x: Tensor) -> Tensor: ...
-
-
-class SiLU:
-    """x · σ(x)."""
-
-    def value(self, x: Tensor) -> Tensor:
-        return _aten.silu.default(x)
-
-    def gradient(self, g: Tensor, x: Tensor) -> Tensor:
-        return _aten.silu_backward.default(g, x)
-
-    def curvature(self, x: Tensor) -> Tensor:
-        s = torch.sigmoid(x)
-        return s * (1 - s) * (2 + x * (1 - 2 * s))
+    value: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+    curvature: Callable[[Tensor, Tensor], Tensor]
 
 
-class GELU:
-    """x · Φ(x), the exact form."""
-
-    def value(self, x: Tensor) -> Tensor:
-        return _aten.gelu.default(x)
-
-    def gradient(self, g: Tensor, x: Tensor) -> Tensor:
-        return _aten.gelu_backward.default(g, x)
-
-    def curvature(self, x: Tensor) -> Tensor:
-        square = x * x
-        return (2 - square) * torch.exp(-0.5 * square) * 0.3989422804014327
+def _silu_curvature(u: Tensor, x: Tensor) -> Tensor:
+    s = torch.sigmoid(x)
+    return _aten.sigmoid_backward.default(u * torch.addcmul(x + 2, x, s, value=-2), s)  # f″ = s(1 − s)(2 + x(1 − 2s))
 
 
-class Hardswish:
-    """x · clip(x / 6 + 1 / 2, 0, 1)."""
+def _gelu_curvature(u: Tensor, x: Tensor) -> Tensor:
+    square = x * x
+    return u * (2 - square) * torch.exp(-0.5 * square) * (2 * math.pi) ** -0.5  # f″ = (2 − x²) φ(x)
 
-    def value(self, x: Tensor) -> Tensor:
-        return _aten.hardswish.default(x)
 
-    def gradient(self, g: Tensor, x: Tensor) -> Tensor:
-        return _aten.hardswish_backward.default(g, x)
+def _hardswish_curvature(u: Tensor, x: Tensor) -> Tensor:
+    return torch.where((x > -3) & (x < 3), u / 3, 0)
 
-    def curvature(self, x: Tensor) -> Tensor:
-        return (x.abs() < 3).to(x.dtype) / 3
+
+SILU = Activation(_aten.silu.default, _aten.silu_backward.default, _silu_curvature)
+GELU = Activation(_aten.gelu.default, _aten.gelu_backward.default, _gelu_curvature)
+HARDSWISH = Activation(_aten.hardswish.default, _aten.hardswish_backward.default, _hardswish_curvature)
+
+
+def smooth(x: Tensor, activation: Activation, in_place: bool = False) -> Tensor:
+    """Return the activation of x, differentiable to any order; `in_place` writes it into x."""
+    return cast(Tensor, _Value.apply(x.clone() if in_place else x, activation, x if in_place else None))
 
 
 class _Value(torch.autograd.Function):
-    """f(x), into a new tensor or into `place`, which is then no argument of f."""
+    """f(x), in a new tensor or in `place`, on whose old values nothing depends any more."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: Activation, place: Tensor | None) -> Tensor:
@@ -94,9 +81,4 @@ class _Gradient(torch.autograd.Function):
         if v is None:
             return None, None, None
         g, x = ctx.saved_tensors
-        return _Gradient.apply(v, x, ctx.activation), ctx.activation.curvature(x) * (g * v), None
-
-
-def smooth(x: Tensor, activation: Activation, in_place: bool = False) -> Tensor:
-    """Return the activation of x, differentiable to any order; `in_place` writes it into x."""
-    return cast(Tensor, _Value.apply(x.clone() if in_place else x, activation, x if in_place else None))
+        return _Gradient.apply(v, x, ctx.activation), ctx.activation.curvature(g * v, x), None

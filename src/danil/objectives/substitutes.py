@@ -4,7 +4,7 @@ Each rule has the signature of the function it stands for. It returns `NotImplem
 do exactly what PyTorch does; PyTorch's own function is then called, so a rule can be narrow but never wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,16 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from danil.objectives import piecewise
-from danil.objectives.bilinear import Convolution, bilinear, frozen_normalization
-from danil.objectives.smooth import GELU, Activation, Hardswish, SiLU, smooth
+from danil.objectives.bilinear import convolution, frozen_normalization
+from danil.objectives.smooth import GELU, HARDSWISH, SILU, Activation, smooth
 
 Ints = int | Sequence[int]
 
 
 def _tuple(value: Ints, rank: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * rank
-    return tuple(value) * rank if len(value) == 1 else tuple(value)
+    values = tuple(value) if isinstance(value, Iterable) else (value,)
+    return values * rank if len(values) == 1 else values
+
+
+def _strides(size: tuple[int, ...], stride: Ints | None) -> tuple[int, ...]:
+    """Return the steps of a pooling window, whose default, `None` or empty, is the window itself."""
+    return size if stride is None or stride in ([], ()) else _tuple(stride, 2)
 
 
 def _autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -35,7 +39,7 @@ def _autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
 
 
 def _convolution(rank: int) -> Callable[..., Any]:
-    def convolution(
+    def rule(
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
@@ -58,11 +62,11 @@ def _convolution(rank: int) -> Callable[..., Any]:
         geometry = (steps, _tuple(padding, rank), spread, False, (0,) * rank, groups)
         return _apply(input, weight, bias, geometry)
 
-    return convolution
+    return rule
 
 
 def _transposed(rank: int) -> Callable[..., Any]:
-    def convolution(
+    def rule(
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
@@ -77,14 +81,14 @@ def _transposed(rank: int) -> Callable[..., Any]:
         steps, edges, extra, spread = (_tuple(v, rank) for v in (stride, padding, output_padding, dilation))
         return _apply(input, weight, bias, (steps, edges, spread, True, extra, groups))
 
-    return convolution
+    return rule
 
 
 def _apply(input: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...]) -> Any:
     x, w, b = _autocast(input, weight, bias)
     if x is None or w is None or x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
         return NotImplemented
-    return bilinear(Convolution(tuple(x.shape), tuple(w.shape), *geometry), x, w, b)
+    return convolution(x, w, b, *geometry)
 
 
 def _batch_norm(
@@ -143,7 +147,7 @@ def _smooth(activation: Activation) -> Callable[..., Any]:
 
 
 def _gelu(input: Tensor, approximate: str = "none") -> Any:
-    return smooth(input, GELU()) if approximate == "none" else NotImplemented
+    return smooth(input, GELU) if approximate == "none" else NotImplemented
 
 
 def _max_pool2d(
@@ -158,8 +162,14 @@ def _max_pool2d(
     if input.dim() != 4 or not input.numel() or return_indices:
         return NotImplemented
     size = _tuple(kernel_size, 2)
-    steps = size if stride is None or stride == [] else _tuple(stride, 2)
+    steps = _strides(size, stride)
     return piecewise.max_pool2d(input, size, steps, _tuple(padding, 2), _tuple(dilation, 2), ceil_mode)
+
+
+def _max_pool2d_of_rows(
+    input: Tensor, size: Ints, stride: Ints, padding: Ints, dilation: Ints = 1, *others: Any, **named: Any
+) -> Any:
+    return _max_pool2d(input, size, stride, padding, (1, _tuple(dilation, 1)[0]), *others, **named)
 
 
 def _avg_pool2d(
@@ -174,10 +184,25 @@ def _avg_pool2d(
     if input.dim() != 4 or not input.numel():
         return NotImplemented
     size = _tuple(kernel_size, 2)
-    steps = size if stride is None or stride == [] else _tuple(stride, 2)
-    return piecewise.avg_pool2d(
-        input, size, steps, _tuple(padding, 2), ceil_mode, count_include_pad, divisor_override
-    )
+    steps = _strides(size, stride)
+    return piecewise.avg_pool2d(input, size, steps, _tuple(padding, 2), ceil_mode, count_include_pad, divisor_override)
+
+
+def _one_dimensional(pool: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule for `(B, C, L)` from that for `(B, C, H, W)`: pooling over a height of one."""
+
+    def rule(
+        input: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, *others: Any, **named: Any
+    ) -> Any:
+        if input.dim() != 3:
+            return NotImplemented
+        (size,) = _tuple(kernel_size, 1)
+        step = size if stride is None or stride in ([], ()) else _tuple(stride, 1)[0]
+        arguments = ((1, size), (1, step), (0, _tuple(padding, 1)[0]))
+        pooled = pool(input.unsqueeze(2), *arguments, *others, **named)
+        return pooled if pooled is NotImplemented else pooled.squeeze(2)
+
+    return rule
 
 
 def _cells(input: Tensor, output_size: Any) -> tuple[int, ...]:
@@ -211,11 +236,13 @@ RULES: dict[Any, Callable[..., Any]] = {
     F.hardtanh: _hardtanh,
     F.leaky_relu: _leaky_relu,
     F.hardsigmoid: _hardsigmoid,
-    F.silu: _smooth(SiLU()),
-    F.hardswish: _smooth(Hardswish()),
+    F.silu: _smooth(SILU),
+    F.hardswish: _smooth(HARDSWISH),
     F.gelu: _gelu,
     **dict.fromkeys((F.max_pool2d, torch.max_pool2d), _max_pool2d),
     F.avg_pool2d: _avg_pool2d,
+    F.max_pool1d: _one_dimensional(_max_pool2d_of_rows),
+    F.avg_pool1d: _one_dimensional(_avg_pool2d),
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
     F.adaptive_max_pool2d: _adaptive_max_pool2d,
 }
