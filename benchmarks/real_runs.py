@@ -76,7 +76,7 @@ def table() -> str:
         for number, (name, content) in enumerate(found.items()):
             metrics = content["metrics"]
             if number == 0:
-                constant = metrics["constant_classifier"]
+                constant = metrics["constant"]["metrics"]
                 lines.append(
                     f"| {title} | constant classifier | {constant['macro_f1']:.3f} | {constant['accuracy']:.3f} | – |"
                 )
