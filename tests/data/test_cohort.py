@@ -42,7 +42,7 @@ def test_the_order_of_classes_can_be_given(cohort):
     text = "image,label\na.png,severe\nb.png,mild\nc.png,none\n"
     assert cohort(text).classes == ("mild", "none", "severe")
     assert cohort(text, options="?classes=none,mild,severe").classes == ("none", "mild", "severe")
-    with pytest.raises(DataError, match="`none`.*none of mild, severe"):
+    with pytest.raises(DataError, match=r"`none`.*none of mild, severe"):
         cohort(text, options="?classes=mild,severe")
 
 

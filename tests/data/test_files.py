@@ -1,7 +1,5 @@
 """Finding images below a folder, and reading them no further up."""
 
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,4 +85,4 @@ def test_the_digest_sees_contents_labels_and_parts_but_not_row_order(tmp_path):
     file = tmp_path / manifest.table["path"][0]
     file.write_bytes(file.read_bytes() + b"!")
     assert manifest.digest() != before
-    assert os.path.getsize(file) == manifest.store.size(manifest.table["path"][0])
+    assert file.stat().st_size == manifest.store.size(manifest.table["path"][0])

@@ -11,12 +11,12 @@ Reals = np.ndarray[Any, np.dtype[np.float64]]
 def stratified_quotas(counts: Integers, share: float, spare: int = 1) -> Integers:
     """Return how many rows of each class a share takes, shape `(K,)`; they add up to `round(share · N)`.
 
-    Halves and the largest remainders are rounded up. Each class gives at least one row and keeps `spare`, where it has
-    enough; only for that may the sum be missed, when there are many tiny classes.
+    Halves and the largest remainders are rounded up. Each class keeps `spare` rows (all but one, where it has no more)
+    and gives at least one; only for that may the sum be missed, when there are many tiny classes.
     """
     ideal = counts * share
-    least = np.where(counts > spare, 1, 0)
-    most = np.maximum(counts - spare, 0)
+    most = np.maximum(counts - np.minimum(spare, np.maximum(counts - 1, 1)), 0)
+    least = np.minimum(most, 1)
     quotas = np.clip(np.floor(ideal + 1e-9).astype(np.int64), least, most)
     total = int(np.floor(counts.sum() * share + 0.5))
     while quotas.sum() != total:

@@ -86,7 +86,7 @@ def check(path: Path, part: str, pixels: np.ndarray[Any, Any], known: np.ndarray
 def loaded(path: Path, ending: str) -> Arrays:
     """Return the arrays of an `.npz` file whose names end so; nothing is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if isinstance(archive, np.ndarray):
                 raise DataError(f"`{path}` is a single array, not an `.npz` archive.")
             return {name: archive[name] for name in archive.files if name.endswith(ending)}
