@@ -34,7 +34,7 @@ class Ranking:
         images = np.asarray(self.all @ weights)
         above = np.cumsum(hits, axis=0)
         seen = np.cumsum(images, axis=0)
-        total, everything = above[-1], seen[-1]
+        total, everything = above[-1].copy(), seen[-1]
         precision = np.divide(above, seen, out=np.zeros_like(above), where=seen > 0)
         average = np.einsum("nb,nb->b", hits, precision)
         images -= hits

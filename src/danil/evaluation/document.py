@@ -1,0 +1,130 @@
+"""From predictions to the content of `metrics.json`."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from danil.evaluation.notes import notes_on
+from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
+from danil.statistics.confusion import confusion_matrix, graded
+from danil.statistics.predictions import Floats, Predictions, PredictionsError
+from danil.statistics.scorer import Scorer
+
+FORMAT = 1
+Document = dict[str, Any]
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    training_counts: Mapping[str, int] | None = None,
+    ordinal: bool | None = None,
+) -> Document:
+    """Return every metric with its interval, as plain JSON values (`null` where a metric is undefined).
+
+    Keys: `images`, `labelled`, `groups`, `grouped`, `classes`, `ordinal`, `resamples`, `seed`, `level`; `metrics` (name
+    → `{value, low, high}`); `per_class` (class → `support`, `predicted` and its metrics); `confusion_matrix` (rows the
+    labels); `constant` (`class`, `from`, `metrics`: name → value); `group_level` (the same four for the mean
+    probability of each group, with `groups` and `conflicting`; `null` without real groups); `notes` (sentences).
+
+    Args:
+        predictions: of images; rows without label are left out.
+        resamples: draws of groups for the percentile intervals.
+        seed: of the draws.
+        training_counts: class → number of training images; the constant classifier answers these frequencies.
+            Default: those of the labels at hand.
+        ordinal: whether classes are grades (adds quadratic kappa); default: if their names are consecutive integers.
+
+    Raises:
+        PredictionsError: no row has a label.
+    """
+    known = predictions.labelled()
+    if not len(known):
+        raise PredictionsError(f"`{predictions.source}` has no labels, so there is nothing to measure. Fill `label`.")
+    grades = graded(known.classes) if ordinal is None else ordinal
+    options: dict[str, Any] = {
+        "resamples": resamples,
+        "seed": seed,
+        "ordinal": grades,
+        "training_counts": training_counts,
+    }
+    document: Document = {
+        "format": FORMAT,
+        "images": len(predictions),
+        "labelled": len(known),
+        "groups": len(set(known.groups)),
+        "grouped": known.grouped,
+        "classes": list(known.classes),
+        "ordinal": grades,
+        "resamples": resamples,
+        "seed": seed,
+        "level": LEVEL,
+        **measured(known, **options),
+        "group_level": None,
+    }
+    if known.grouped:
+        document["group_level"] = group_level(predictions, options)
+    return {**document, "notes": notes_on(document)}
+
+
+def group_level(predictions: Predictions, options: Mapping[str, Any]) -> Document | None:
+    """Return the metrics of groups: mean probability, common label; `None` where no group has one."""
+    fused, conflicting = predictions.by_group()
+    known = fused.labelled()
+    if not len(known):
+        return None
+    return {"groups": len(known), "conflicting": conflicting, **measured(known, **options)}
+
+
+def measured(
+    known: Predictions, *, resamples: int, seed: int, ordinal: bool, training_counts: Mapping[str, int] | None
+) -> Document:
+    """Return `metrics`, `per_class`, `confusion_matrix` and `constant` of labelled predictions."""
+    found = bootstrap(known, resamples=resamples, seed=seed, ordinal=ordinal)[0]
+    matrix = confusion_matrix(known.labels, known.found, len(known.classes))
+    overall = {name: entry(values) for name, values in found.items() if not name.startswith("class_")}
+    by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
+    per_class: Document = {}
+    for index, name in enumerate(known.classes):
+        counts = {"support": int(matrix[index].sum()), "predicted": int(matrix[:, index].sum())}
+        per_class[name] = counts | {
+            metric: entry(Bootstrap(values.point[index], values.samples[:, index]))
+            for metric, values in by_class.items()
+        }
+    return {
+        "metrics": overall,
+        "per_class": per_class,
+        "confusion_matrix": matrix.tolist(),
+        "constant": constant(known, training_counts, ordinal),
+    }
+
+
+def entry(values: Bootstrap) -> dict[str, float | None]:
+    """Return a metric's value and interval."""
+    low, high = values.interval()
+    return {"value": number(values.point), "low": number(low), "high": number(high)}
+
+
+def number(value: Floats | float) -> float | None:
+    """Return a JSON number, `None` for NaN."""
+    plain = float(value)
+    return None if math.isnan(plain) else plain
+
+
+def constant(known: Predictions, training_counts: Mapping[str, int] | None, ordinal: bool) -> Document:
+    """Return what always answering the class frequencies of the training labels (else of these labels) scores."""
+    counts = np.bincount(known.labels, minlength=len(known.classes)).astype(np.float64)
+    if training_counts is not None and sum(training_counts.get(name, 0) for name in known.classes):
+        counts = np.array([training_counts.get(name, 0) for name in known.classes], dtype=np.float64)
+    shares = np.tile(counts / counts.sum(), (len(known), 1))
+    answer = Predictions.of(known.labels, shares, classes=known.classes, source=known.source)
+    scores = Scorer(answer, np.zeros(len(known), dtype=np.int64), ordinal=ordinal).point()
+    return {
+        "class": known.classes[int(counts.argmax())],
+        "from": "these labels" if training_counts is None else "training labels",
+        "metrics": {name: number(value) for name, value in scores.items() if not name.startswith("class_")},
+    }
