@@ -63,12 +63,12 @@ def solid(rng: np.random.Generator, sheet: Sheet, centre: Points, radius: float,
     """Draw a solid nest: no lumen, a cleft around it, large nuclei of uneven size scattered without order."""
     edge = outline(rng, centre, radius * 0.98, 0.05 + 0.10 * ease, rng.uniform(1, 1.7))
     shift = rng.normal(0, 0.006, 2)
-    sheet.cleft.polygon(centre + (edge - centre) * rng.uniform(1.04, 1.14) + shift)
+    sheet.cleft.polygon(centre + (edge - centre) * rng.uniform(1.05, 1.20) + shift)
     sheet.body.polygon(edge)
     sheet.mucin.ellipses(_scattered(rng, edge, centre, 12), 0.0, 0.46 * radius, 0.9)
     places = _scattered(rng, edge, centre, round(rng.uniform(220, 320) * np.pi * radius**2 * (1.5 - 0.5 * ease)))
     heading = rng.uniform(0, np.pi, len(places))
-    nuclei(rng, sheet.nuclei, places, heading, 0.040 + 0.012 * ease, 0.75, 0.12 + 0.25 * ease, 0.7)
+    nuclei(rng, sheet.nuclei, places, heading, 0.040 + 0.012 * ease, 0.75, 0.12 + 0.25 * ease)
 
 
 def _row(

@@ -50,11 +50,11 @@ def _stroma(order: Order) -> Field:
     """Return loose wavy collagen, as concentrations of haematoxylin and eosin."""
     rng, side = order.own("stroma"), order.side
     x, y = grid(side)
-    turn, loose = rng.uniform(0, np.pi), order.shared("stroma").uniform(0.05, 0.5)
+    turn, (loose, dense) = rng.uniform(0, np.pi), order.shared("stroma").uniform([0.05, 0.6], [0.6, 1.2])
     along = x * np.cos(turn) + y * np.sin(turn)
     waves = np.cos(2 * np.pi * (along * 16 + 1.6 * noise(rng, side, 4, 2)))
     body = noise(rng, side, 5, 3)
-    eosin = 0.62 + 0.13 * waves + 0.12 * body + 0.05 * noise(rng, side, 36)
+    eosin = 0.62 * dense + 0.13 * waves + 0.12 * body + 0.05 * noise(rng, side, 36)
     gaps = smoothstep(0.4 * waves - body, 0.9 - loose, 1.5 - loose)
     values = np.stack([0.12 + 0.04 * body, eosin]) * (1 - 0.9 * gaps)
     return values.astype(np.float32)
@@ -89,7 +89,7 @@ def _lymphocytes(order: Order) -> Stencil:
     count = round(420 - 330 * order.difficulty) if order.label == _INFLAMED else round(90 * order.difficulty) * seeming
     crowds = rng.uniform(0, 1, (6, 2))
     places = crowds[rng.integers(0, 6, count)] + rng.normal(0, 0.17, (count, 2))
-    nuclei(rng, cells, places, 0.0, 0.027, 0.95, 0.06, 0.8)
+    nuclei(rng, cells, places, 0.0, 0.027, 0.95, 0.06)
     return cells
 
 
@@ -108,11 +108,12 @@ def _spindles(order: Order, room: Field, area: float) -> Stencil:
 
 def _lay(order: Order, tissue: Picture, sheet: Sheet, role: Role) -> None:
     """Paint clefts, cytoplasm, mucin, lumina, nuclei; how pale the cytoplasm is varies by patient, not by class."""
-    pale, foamy = order.shared("cytoplasm").uniform(0, 1, 2)
+    pale, foamy = order.shared("cytoplasm").uniform([0.1, -0.7], [0.8, 0.7])
     body = CYTOPLASM + pale * (MUCIN - CYTOPLASM)
+    mucin = np.maximum(body + foamy * (MUCIN - CYTOPLASM), EMPTY)
     tissue.paint(EMPTY, sheet.cleft.coverage(0.003) * np.float32(0.9), role)
     tissue.paint(body, sheet.body.coverage(0.003), role)
-    tissue.paint(body + foamy * (MUCIN - body), sheet.mucin.coverage(0.003), role)
+    tissue.paint(mucin, sheet.mucin.coverage(0.003), role)
     tissue.paint(EMPTY, sheet.lumen.coverage(0.003), role)
     chromatin = 1 + 0.22 * noise(order.own("chromatin"), order.side, 48)
     tissue.paint(NUCLEUS[:, None, None] * chromatin, sheet.nuclei.coverage(), role)
