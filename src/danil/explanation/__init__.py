@@ -12,16 +12,17 @@ from danil.explanation.attributions import (
     integrated_gradients,
     occlusion,
 )
-from danil.explanation.evidence import evidence_scores
+from danil.explanation.evidence import evidence_scores, score_intervals
 from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
 from danil.explanation.figures import MapStyle, figure_bytes, response_figure, write_figure
 from danil.explanation.look_alikes import Pair, look_alikes, look_alikes_figure
 from danil.explanation.run_figures import explain_run, look_alikes_run
+from danil.explanation.run_scores import evidence_run, faithfulness_run
 from danil.explanation.selection import confidently_wrong, least_certain
 
 __all__ = [
     "AttributionError", "FaithfulnessCurves", "MapStyle", "Pair", "confidently_wrong", "contribution_map",
-    "evidence_scores", "expanded_loss", "explain_run", "faithfulness_curves", "figure_bytes", "grad_cam",
-    "integrated_gradients", "least_certain", "look_alikes", "look_alikes_figure", "look_alikes_run", "occlusion",
-    "response_figure", "write_figure",
+    "evidence_run", "evidence_scores", "expanded_loss", "explain_run", "faithfulness_curves", "faithfulness_run",
+    "figure_bytes", "grad_cam", "integrated_gradients", "least_certain", "look_alikes", "look_alikes_figure",
+    "look_alikes_run", "occlusion", "response_figure", "score_intervals", "write_figure",
 ]

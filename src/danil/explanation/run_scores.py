@@ -1,0 +1,115 @@
+"""Scores of a run's explanations: on synthetic data against pixel masks, on any data by deletion and insertion."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from danil.data.manifest import Manifest
+from danil.data.synthetic import SyntheticImages
+from danil.data.transforms import resized
+from danil.explanation.evidence import evidence_scores
+from danil.explanation.faithfulness import faithfulness_curves
+from danil.explanation.run_figures import METHODS
+from danil.objectives import response_maps
+from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
+
+BATCH = 16
+
+
+def evidence_run(
+    run: str | Path, *, data: str | None = None, limit: int | None = None, tolerance: int = 0
+) -> pd.DataFrame:
+    """Return the evidence scores of a run on its test images: `path, group` and the columns of `evidence_scores`.
+
+    Give the table, or the difference of two runs' tables, to `score_intervals` with its `group` column.
+
+    Raises:
+        RunError: the run's data are not synthetic (no masks), or are prepared by `dil`, which moves pixels.
+        ValueError: the run has fewer than 3 classes.
+    """
+    fitted, manifest = scored_images(run, data, limit)
+    store = manifest.store
+    if not isinstance(store, SyntheticImages) or fitted.recipe.data.preprocessing != "none":
+        raise RunError(
+            f"`{run}` was trained on `{manifest.source}` with `data.preprocessing={fitted.recipe.data.preprocessing}`; "
+            "pixel masks exist for `synthetic:…` data without preprocessing only."
+        )
+    tables: list[pd.DataFrame] = []
+    for part, prepared, labels in batches(fitted, manifest):
+        maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
+        masks = [store.masks(str(path)) for path in part.table["path"]]
+        evidence, distractors = (
+            torch.stack([seen_mask(fitted, mask[kind]) for mask in masks]).to(prepared.device) for kind in (0, 1)
+        )
+        scores = evidence_scores(maps, evidence, distractors, tolerance=tolerance)
+        tables.append(pd.concat([part.table[["path", "group"]], scores], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def seen_mask(fitted: FittedClassifier, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Tensor:
+    """Return the mask in the geometry the network sees, `(S, S)` boolean."""
+    picture = Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB")
+    return resized(picture, fitted.recipe.data.size, fitted.recipe.data.fit)[0] >= 128
+
+
+def faithfulness_run(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = ("integrated_gradients", "grad_cam"),
+    data: str | None = None,
+    limit: int | None = 64,
+    steps: int = 20,
+) -> pd.DataFrame:
+    """Return areas under the deletion and insertion curves of a run's maps: `path, group, map, deletion, insertion`.
+
+    Maps are |A⁺| (`truth`), |A⁺ − A⁻| (`difference`), the `methods`, and `random`, a ranking of pixels by chance (fixed
+    seed), which every map must beat. Probabilities are those of the image's label.
+
+    Raises:
+        ValueError: a method is not known.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise ValueError(f"`methods` holds `{unknown[0]}`; there are {', '.join(METHODS)}.")
+    fitted, manifest = scored_images(run, data, limit)
+    generator = torch.Generator().manual_seed(0)
+    tables: list[pd.DataFrame] = []
+    for part, prepared, labels in batches(fitted, manifest):
+        maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
+        places = (len(prepared), *prepared.shape[2:])
+        importance = {"truth": maps.truth.norm(dim=1), "difference": maps.difference.norm(dim=1)}
+        importance |= {
+            name: METHODS[name](fitted.model, prepared, labels, task=fitted.task).clamp_min(0).sum(1)
+            for name in methods
+        }
+        importance["random"] = torch.rand(places, generator=generator).to(prepared.device)
+        for name, values in importance.items():
+            curves = faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
+            areas = {"deletion": curves.deletion_area.cpu().numpy(), "insertion": curves.insertion_area.cpu().numpy()}
+            tables.append(part.table[["path", "group"]].assign(map=name, **areas))
+    return pd.concat(tables, ignore_index=True)
+
+
+def scored_images(run: str | Path, data: str | None, limit: int | None) -> tuple[FittedClassifier, Manifest]:
+    """Return the run's classifier and the labelled images of its test part, evenly spaced ones where limited."""
+    fitted = open_run(run)
+    manifest = run_manifest(RunFolder(Path(run)), data).part("test")
+    manifest = manifest.take(np.flatnonzero(manifest.labels() >= 0))
+    if not len(manifest):
+        raise RunError(f"the test part of `{run}` has no labelled images to score.")
+    if limit is not None and limit < len(manifest):
+        manifest = manifest.take(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
+    return fitted, manifest
+
+
+def batches(fitted: FittedClassifier, manifest: Manifest) -> Iterator[tuple[Manifest, Tensor, Tensor]]:
+    """Yield parts of the manifest with the tensors the network receives and the labels' indices."""
+    for start in range(0, len(manifest), BATCH):
+        part = manifest.take(range(start, min(start + BATCH, len(manifest))))
+        prepared = fitted.prepare([part.store.read(str(path)) for path in part.table["path"]])
+        yield part, prepared, torch.from_numpy(part.labels()).to(prepared.device)
