@@ -117,20 +117,7 @@ def cautions(record: RunRecord) -> list[str]:
             )
     elif record.manifest is not None:
         found.append("Nothing is known of patients: images of one patient may lie on both sides of the split.")
-    return [*found, *small_classes(record)]
-
-
-def small_classes(record: RunRecord) -> list[str]:
-    """Return a caution for classes with fewer than 20 test images."""
-    if record.predictions is None:
-        return []
-    labels = record.predictions.labels
-    few = [
-        f"{name} ({int((labels == place).sum())})"
-        for place, name in enumerate(record.classes)
-        if (labels == place).sum() < 20
-    ]
-    return [f"Few test images in: {', '.join(few)}. Numbers for these classes are uncertain."] if few else []
+    return found + ([] if record.metrics is None else [str(note) for note in record.metrics.get("notes", [])])
 
 
 def protocol(recipe: Recipe) -> list[str]:

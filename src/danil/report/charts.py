@@ -1,15 +1,19 @@
 """The charts of a run: training curves, ROC, precision–recall, reliability, risk–coverage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from danil.report.drawing import MUTED, SERIES, Chart, chart, series
+from danil.statistics.calibration import reliability
+from danil.statistics.predictions import Predictions
+from danil.statistics.selective import risk_coverage
 
 Array = np.ndarray[Any, Any]
 POINTS = 250
@@ -53,6 +57,8 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log and (table[list(names)].max() > 0).any():
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(PLAIN)
+            axes.yaxis.set_minor_formatter(PLAIN if spread(table[list(names)]) < 10 else NullFormatter())
         else:
             axes.set_ylim(0, top)
         axes.legend()
@@ -60,6 +66,16 @@ def curves(
     first, last = table.iloc[0], table.iloc[-1]
     told = "; ".join(f"{readable(name)} from {first[name]:.3g} to {last[name]:.3g}" for name in names)
     return chart(draw, f"{title} over {len(table)} epochs: {told}.", caption)
+
+
+PLAIN = FuncFormatter(lambda value, place: f"{value:g}")
+
+
+def spread(table: pd.DataFrame) -> float:
+    """Return the largest positive value over the smallest."""
+    positive = table.to_numpy(np.float64)
+    positive = positive[positive > 0]
+    return float(positive.max() / positive.min())
 
 
 def readable(name: str) -> str:
@@ -75,103 +91,89 @@ def thinned(*columns: Array) -> list[Array]:
     return [column[rows] for column in columns]
 
 
-def roc_chart(labels: Array, probabilities: Array, classes: Sequence[str]) -> Chart | None:
+def roc_chart(predictions: Predictions) -> Chart | None:
     """Return one ROC curve per class against the rest; classes all or none of the images belong to have none."""
-    found = {
-        name: roc_curve(labels == place, probabilities[:, place])[:2]
-        for place, name in enumerate(classes)
-        if 0 < (labels == place).sum() < len(labels)
-    }
+    found: dict[str, tuple[Array, Array]] = {}
+    for place, name in enumerate(predictions.classes):
+        positive = predictions.labels == place
+        if positive.any() and not positive.all():
+            found[name] = roc_curve(positive, predictions.probabilities[:, place])[:2]
     if not found:
         return None
     areas = {name: float(np.trapezoid(hit, false)) for name, (false, hit) in found.items()}
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-        for place, (name, (false, hit)) in enumerate(found.items()):
-            axes.plot(*thinned(false, hit), label=f"{name} ({areas[name]:.3f})", **series(place))
+        class_lines(axes, found, areas)
         squared(axes, "ROC, one class against the rest", "1 − specificity", "sensitivity")
-        axes.legend(loc="lower right", title="class (area)")
+        axes.legend(loc="lower right", title="class (area)", alignment="left")
 
     told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    return chart(
-        draw,
-        f"ROC curves, one class against the rest. Areas: {told}.",
-        "Area under the curve in brackets; the dotted line is chance.",
-    )
+    caption = "Area under the curve in brackets; the dotted line is chance."
+    return chart(draw, f"ROC curves, one class against the rest. Areas: {told}.", caption)
 
 
-def precision_recall_chart(labels: Array, probabilities: Array, classes: Sequence[str]) -> Chart | None:
+def precision_recall_chart(predictions: Predictions) -> Chart | None:
     """Return one precision–recall curve per class against the rest."""
     found: dict[str, tuple[Array, Array]] = {}
-    for place, name in enumerate(classes):
-        if (labels == place).any():
-            precision, recall, _ = precision_recall_curve(labels == place, probabilities[:, place])
+    for place, name in enumerate(predictions.classes):
+        positive = predictions.labels == place
+        if positive.any():
+            precision, recall, _ = precision_recall_curve(positive, predictions.probabilities[:, place])
             found[name] = (recall, precision)
     if not found:
         return None
     areas = {name: float(-np.sum(np.diff(recall) * precision[:-1])) for name, (recall, precision) in found.items()}
 
     def draw(axes: Axes) -> None:
-        for place, (name, (recall, precision)) in enumerate(found.items()):
-            axes.plot(*thinned(recall, precision), label=f"{name} ({areas[name]:.3f})", **series(place))
+        class_lines(axes, found, areas)
         squared(axes, "Precision and recall, one class against the rest", "recall (sensitivity)", "precision (PPV)")
-        axes.legend(loc="lower left", title="class (average precision)")
+        axes.legend(loc="lower left", title="class (average precision)", alignment="left")
 
     told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    return chart(
-        draw,
-        f"Precision–recall curves, one class against the rest. Average precision: {told}.",
-        "Average precision in brackets. Chance is each class's share of the images.",
-    )
+    caption = "Average precision in brackets. Chance is each class's share of the images."
+    return chart(draw, f"Precision–recall curves, one class against the rest. Average precision: {told}.", caption)
 
 
-def reliability_chart(labels: Array, probabilities: Array, bins: int = 10) -> Chart:
+def class_lines(axes: Axes, found: Mapping[str, tuple[Array, Array]], areas: Mapping[str, float]) -> None:
+    """Draw a line per class with its area in the legend."""
+    for place, (name, columns) in enumerate(found.items()):
+        axes.plot(*thinned(*columns), label=f"{shorten(name, 26)} ({areas[name]:.3f})", **series(place))
+
+
+def reliability_chart(predictions: Predictions) -> Chart:
     """Return how often predictions of each confidence are right, with the number of images per bin."""
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    filled = counts > 0
-    mean = np.bincount(place, confidence, minlength=bins)[filled] / counts[filled]
-    share = np.bincount(place, right, minlength=bins)[filled] / counts[filled]
+    bins = reliability(predictions, 10)
+    most = max(item.images for item in bins)
 
     def draw(axes: Axes) -> None:
-        axes.bar(
-            (np.arange(bins) + 0.5) / bins, counts / counts.max() * 0.25, width=0.9 / bins, color=MUTED, alpha=0.35
-        )
+        for item in bins:
+            width, height = item.high - item.low, 0.25 * item.images / most
+            axes.bar((item.low + item.high) / 2, height, width=0.9 * width, color=MUTED, alpha=0.35)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-        axes.plot(mean, share, marker="o", markersize=4.5, color=SERIES[0])
+        points = [item.confidence for item in bins], [item.accuracy for item in bins]
+        axes.plot(*points, marker="o", markersize=4.5, color=SERIES[0])
         squared(axes, "Reliability", "confidence of the prediction", "share that is right")
 
-    told = ", ".join(f"{said:.2f} said {true:.2f} right" for said, true in zip(mean, share, strict=True))
-    return chart(
-        draw,
-        f"Reliability diagram. Confidence against share right by bin: {told}.",
-        "On the dotted line confidence is honest; below it the network is overconfident. Bars: images per bin.",
-    )
+    told = ", ".join(f"{item.confidence:.2f} said, {item.accuracy:.2f} right" for item in bins)
+    caption = "On the dotted line confidence is honest; below it the network is overconfident. Bars: images per bin."
+    return chart(draw, f"Reliability diagram. Confidence and share right by bin: {told}.", caption)
 
 
-def risk_coverage_chart(labels: Array, probabilities: Array) -> Chart:
+def risk_coverage_chart(predictions: Predictions) -> Chart:
     """Return the error among the most confident predictions as ever more images are answered."""
-    order = np.argsort(-probabilities.max(1), kind="stable")
-    wrong = (probabilities.argmax(1) != labels)[order]
-    answered = np.arange(1, len(wrong) + 1)
-    risk = np.cumsum(wrong) / answered
+    curve = risk_coverage(predictions)
 
     def draw(axes: Axes) -> None:
-        axes.plot(*thinned(answered / len(wrong), risk), color=SERIES[0])
+        axes.plot(*thinned(curve.coverage, curve.risk), color=SERIES[0])
         axes.set(
             title="Selective prediction", xlabel="share of images answered", ylabel="error among them", xlim=(0, 1)
         )
-        axes.set_ylim(0, max(0.05, float(risk.max()) * 1.08))
+        axes.set_ylim(0, max(0.05, float(curve.risk.max()) * 1.08))
 
-    half = float(risk[len(risk) // 2])
-    return chart(
-        draw,
-        f"Error among answered images: {half:.3f} when the more confident half is answered, {risk[-1]:.3f} for all.",
-        "What is gained by leaving the least confident images to a person.",
-    )
+    half = float(curve.risk[np.searchsorted(curve.coverage, 0.5)])
+    alt = f"Error among answered images: {half:.3f} on the more confident half, {curve.risk[-1]:.3f} on all."
+    return chart(draw, alt, "What is gained by leaving the least confident images to a person.")
 
 
 def squared(axes: Axes, title: str, x: str, y: str) -> None:

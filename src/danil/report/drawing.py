@@ -107,7 +107,7 @@ def scoped(key: str, value: str, scope: str) -> str:
     value = re.sub(r"url\(#([^)]+)\)", rf"url(#{scope}-\1)", value)
     if key == "style":
         value = re.sub(r"#[0-9a-f]{6}", lambda found: recoloured(found.group()), value)
-        value = re.sub(r"font: ((?:[a-z0-9]+ )*?)([\d.]+px) [^;]+", r"font: \1\2 var(--font)", value)
+        value = re.sub(r"(font: (?:[a-z0-9]+ )*?[\d.]+px|font-family:) [^;]+", r"\1 var(--font)", value)
     return value
 
 
@@ -124,14 +124,9 @@ def photo_uri(pixels: np.ndarray[Any, Any] | Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def map_uri(values: np.ndarray[Any, Any], colormap: str = "RdBu_r") -> str:
-    """Return a signed map `(H, W)` as a PNG data URI at its own scale: zero is white, ±max|values| the deepest colours.
-
-    A map that is zero everywhere, or not finite, is shown white there.
-    """
-    finite = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    largest = float(np.abs(finite).max(initial=0.0))
-    levels = np.rint(finite / (largest or 1.0) * 127 + 128).astype(np.uint8)
+def map_uri(values: np.ndarray[Any, Any], limit: float, colormap: str = "RdBu_r") -> str:
+    """Return a signed map `(H, W)` as a PNG data URI: zero is white, ±`limit` and beyond the deepest colours."""
+    levels = np.rint(np.clip(values / limit, -1, 1) * 127 + 128).astype(np.uint8)
     colours = mpl.colormaps[colormap](np.clip((np.arange(256) - 1) / 254, 0, 1))[:, :3]
     picture = Image.fromarray(levels)
     picture.putpalette(np.rint(colours * 255).astype(np.uint8).tobytes())

@@ -7,19 +7,20 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from danil.explanation.figures import MapStyle, limit_of, picture_of
 from danil.report.drawing import map_uri, photo_uri
-from danil.report.record import Predictions
 from danil.runs import FittedClassifier
+from danil.statistics.predictions import Predictions
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Hold one picture of a case: its data URI, its name, its alt text, and a line below it."""
+    """Hold one picture of a case: its data URI, its alt text, its name and the lines below it."""
 
     uri: str
-    name: str
     alt: str
-    note: str
+    name: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,27 @@ def gallery_cases(
         right = found == labels[place]
         rival = names[int(maps.rivals[place])]
         tiles = (
-            photo_tile(shown[place], labels[place]),
-            map_tile(maps.truth[place], "A⁺", f"for the label {labels[place]}"),
-            map_tile(maps.rival[place], "A⁻", f"for the rival {rival}"),
-            map_tile(maps.difference[place], "A⁺ − A⁻", f"{labels[place]} against {rival}"),
+            photo_tile(shown[place], labels[place], found),
+            map_tile(maps.truth[place], "A⁺", labels[place]),
+            map_tile(maps.rival[place], "A⁻", rival),
+            map_tile(maps.difference[place], "A⁺ − A⁻", f"{labels[place]} − {rival}"),
         )
-        verb = "rightly" if right else "wrongly"
-        title = f"{labels[place]}, {verb} predicted {found}" if not right else f"{labels[place]}, rightly predicted"
-        note = f"{predictions.table['path'][row]} · the network gave {found} a probability of {share:.2f}"
+        title = f"{labels[place]}, {'rightly predicted' if right else f'taken for {found}'}"
+        note = f"{predictions.paths[row]}: probability of {found} {share:.2f}"
         cases.append(Case(title, note, right, tiles))
     return cases
 
 
-def photo_tile(pixels: Tensor, label: str) -> Tile:
+def photo_tile(pixels: Tensor, label: str, found: str) -> Tile:
     """Return the image as the network sees it, `(3, H, W)` uint8."""
-    return Tile(photo_uri(pixels.permute(1, 2, 0).numpy()), "image", f"Test image labelled {label}", f"label: {label}")
+    alt = f"Test image, label {label}, predicted {found}"
+    return Tile(photo_uri(pixels.permute(1, 2, 0).cpu().numpy()), alt, "Image", (f"label {label}",))
 
 
-def map_tile(values: Tensor, name: str, meaning: str) -> Tile:
-    """Return a response map `(C, H, W)`, summed over the channels, at its own scale, with its norm."""
-    norm = float(values.double().norm())
-    alt = f"Response map {name} {meaning}: red raises, blue lowers the loss; norm {norm:.3g}"
-    return Tile(map_uri(values.detach().sum(0).cpu().numpy()), name, alt, f"{meaning}; norm {norm:.3g}")
+def map_tile(response: Tensor, name: str, classes: str) -> Tile:
+    """Return a response map `(C, H, W)`, summed over channels, at its own scale, with its norm."""
+    style = MapStyle()
+    picture = picture_of(response, style)
+    norm = f"norm {float(response.double().norm()):.2g}"
+    alt = f"Response map {name} for {classes}, {norm}"
+    return Tile(map_uri(picture, limit_of(picture, style.clip)), alt, name, (classes, norm))

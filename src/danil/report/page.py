@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from danil import __version__
 from danil.data.atomic import write_atomically
@@ -35,7 +36,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (number, percent, interval, signed):
+    for function in (number, percent, interval, signed, coded):
         made.filters[function.__name__] = function  # pyright: ignore[reportArgumentType]
     return made
 
@@ -66,3 +67,12 @@ def interval(low: float | None, high: float | None, digits: int = 3, sign: bool 
         return NOTHING
     show = signed if sign else number
     return f"[{show(low, digits)}, {show(high, digits)}]"
+
+
+def coded(text: str) -> Markup:
+    """Return the text, escaped, with what stands between backticks as code."""
+    pieces = [
+        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece)
+        for place, piece in enumerate(text.split("`"))
+    ]
+    return Markup("").join(pieces) if len(pieces) % 2 else escape(text)

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from danil.runs import Recipe, RunError, RunFolder
+from danil.statistics.predictions import Predictions
+from danil.statistics.tables import read_predictions
 
-Array = np.ndarray[Any, Any]
-PREFIX = "probability_"
 NEXT_STEP = {
     "manifest.csv": "the table of images; it is written when training starts",
     "environment.json": "versions and command; it is written when training starts",
@@ -20,25 +19,6 @@ NEXT_STEP = {
     "predictions.csv": "the predictions on the test part; training writes them at its end (none without a test part)",
     "metrics.json": "the metrics; write them by `danil evaluate RUN`",
 }
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Hold the labelled test images: `labels` `(N,)`, −1 unknown, and `probabilities` `(N, K)`."""
-
-    table: pd.DataFrame
-    labels: Array
-    probabilities: Array
-
-    @property
-    def found(self) -> Array:
-        """Return the predicted class indices, `(N,)`."""
-        return self.probabilities.argmax(1)
-
-    def labelled(self) -> "Predictions":
-        """Return the images whose label is known."""
-        rows = self.labels >= 0
-        return Predictions(self.table[rows].reset_index(drop=True), self.labels[rows], self.probabilities[rows])
 
 
 @dataclass(frozen=True)
@@ -75,7 +55,7 @@ def read_record(path: str | Path) -> RunRecord:
     """Return what the run folder holds.
 
     Raises:
-        RunError: the folder is no run, or one of its files is damaged (it is named).
+        RunError, PredictionsError: the folder is no run, or one of its files is damaged (it is named).
     """
     folder = RunFolder(Path(path))
     recipe, data = folder.read_recipe(), folder.record()
@@ -86,7 +66,13 @@ def read_record(path: str | Path) -> RunRecord:
     ]
     environment, metrics = read_json(folder.environment), read_json(folder.metrics)
     log, manifest = read_table(folder.log), read_table(folder.manifest)
-    predictions = read_predictions(folder.predictions, list(next(iter(data["tasks"].values()))))
+    predictions = read_predictions(folder.predictions) if folder.predictions.is_file() else None
+    classes = tuple(next(iter(data["tasks"].values())))
+    if predictions is not None and predictions.classes != classes:
+        raise RunError(
+            f"`{folder.predictions}` has the classes {', '.join(predictions.classes)}, the run {', '.join(classes)}. "
+            "Restore the file, or train again."
+        )
     numbers = None if log is None else log.apply(pd.to_numeric, errors="coerce")
     return RunRecord(folder, data, recipe, environment or {}, manifest, numbers, predictions, metrics, missing)
 
@@ -115,23 +101,3 @@ def read_table(path: Path) -> pd.DataFrame | None:
         return pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False, na_values=[""])
     except ValueError as error:
         raise RunError(f"`{path}` is damaged: {error}. Write it again.") from error
-
-
-def read_predictions(path: Path, classes: list[str]) -> Predictions | None:
-    """Return the predictions of the main task.
-
-    Raises:
-        RunError: a column or a number is missing.
-    """
-    table = read_table(path)
-    if table is None:
-        return None
-    absent = [name for name in ("path", "label", *(PREFIX + name for name in classes)) if name not in table]
-    if absent:
-        raise RunError(f"`{path}` has no column {', '.join(f'`{name}`' for name in absent)}. Train or predict again.")
-    columns = [pd.to_numeric(table[PREFIX + name], errors="coerce").to_numpy(np.float64) for name in classes]
-    probabilities = np.stack(columns, axis=1)
-    if not np.isfinite(probabilities).all():
-        raise RunError(f"`{path}` holds a probability that is no number. Train or predict again.")
-    codes = pd.Categorical(table["label"], categories=classes).codes
-    return Predictions(table, np.asarray(codes, dtype=np.int64), probabilities)
