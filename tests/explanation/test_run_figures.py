@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def test_without_images_the_most_confidently_wrong_test_images_are_drawn(synthet
     probability = table[[f"probability_{name}" for name in open_run(synthetic_run.path).classes]].max(axis=1)
     wrong = table[table["label"] != table["prediction"]]
     expected = list(probability[wrong.index].sort_values(ascending=False).index[:3])
-    assert [call["names"][0] for call in shown] == list(table["path"][expected])
+    assert [call["names"][0] for call in shown] == [Path(path).name for path in table["path"][expected]]
     assert [call["label"] for call in shown] == list(table["label"][expected])
     assert all(call["known"] for call in shown)
     assert [path.name[:3] for path in written] == ["01_", "02_", "03_"]
@@ -48,9 +49,9 @@ def test_where_fewer_are_wrong_the_least_certain_right_ones_follow(synthetic_run
     table.loc[0, "label"] = next(name for name in open_run(run).classes if name != table.loc[0, "prediction"])
     table.to_csv(run / "predictions.csv", index=False)
     explain_run(run, count=2)
-    assert shown[0]["names"] == [table["path"][0]]
+    assert shown[0]["names"] == [Path(table["path"][0]).name]
     rest = table.loc[1:, [name for name in table if name.startswith("probability_")]].max(axis=1)
-    assert shown[1]["names"] == [table["path"][rest.idxmin()]]
+    assert shown[1]["names"] == [Path(table["path"][rest.idxmin()]).name]
     assert len(list((run / "figures").glob("*.png"))) == 2
 
 
@@ -83,11 +84,16 @@ def test_further_methods_give_further_maps_of_the_image_s_size(photograph_run, p
         photograph_run.path, [photographs / "a" / "a0.png"], out=tmp_path, methods=methods, kind="svg"
     )
     assert written.name == "01_a0.svg"
-    assert list(shown[0]["further"]) == ["Integrated gradients", "Grad cam", "Occlusion", "Contribution A⁺ ⊙ x"]
+    assert list(shown[0]["further"]) == [
+        "Integrated gradients, logit",
+        "Grad-CAM, logit",
+        "Occlusion, logit",
+        "A⁺ ⊙ x, loss",
+    ]
     assert {tuple(values.shape[2:]) for values in shown[0]["further"].values()} == {(40, 40)}
     fitted = open_run(photograph_run.path)
     expected = shown[0]["maps"].truth * fitted.prepare(photographs / "a" / "a0.png")
-    torch.testing.assert_close(shown[0]["further"]["Contribution A⁺ ⊙ x"], expected)
+    torch.testing.assert_close(shown[0]["further"]["A⁺ ⊙ x, loss"], expected)
 
 
 def test_style_reaches_the_figure(photograph_run, photographs, tmp_path, shown):

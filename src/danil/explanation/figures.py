@@ -115,7 +115,7 @@ def panel(figure: Figure, size: tuple[float, float], row: int, column: int, titl
     axes = figure.add_axes((left / size[0], below / size[1], SIDE / size[0], SIDE / size[1]))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_title(shortened(title, 40), size=9.5)
+    axes.set_title(shortened(title, 30), size=9.5)
     return axes
 
 
@@ -153,7 +153,7 @@ def row_captions(maps: ResponseMaps, label: int, classes: Sequence[str], row: in
 def footnote(style: MapStyle, count: int) -> str:
     """Return how to read the figure."""
     text = "Each map has its own scale. " + (
-        "Red raises the loss, blue lowers it; sum over colour channels."
+        "Red raises the loss (the logit, where a title names it), blue lowers it; sum over colour channels."
         if style.signed
         else "Brightness is the norm over colour channels."
     )

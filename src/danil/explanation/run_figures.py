@@ -23,6 +23,12 @@ METHODS: Mapping[str, Callable[..., Tensor]] = {
 }
 """Name → map of a label's logit, drawn beside the response maps; `contribution` (A⁺ ⊙ x) is another."""
 
+TITLES = {
+    "integrated_gradients": "Integrated gradients, logit",
+    "grad_cam": "Grad-CAM, logit",
+    "occlusion": "Occlusion, logit",
+    "contribution": "A⁺ ⊙ x, loss",
+}
 BATCH = 8
 
 
@@ -70,8 +76,7 @@ def explain_run(
         ImageError: an image cannot be read; nothing has been written then.
         ValueError: `methods`, `kind` or `smooth` is none of these.
     """
-    known = (*METHODS, "contribution")
-    for name, value, allowed in (("kind", kind, FORMATS), *(("methods", method, known) for method in methods)):
+    for name, value, allowed in (("kind", kind, FORMATS), *(("methods", method, tuple(TITLES)) for method in methods)):
         if value not in allowed:
             raise ValueError(f"`{name}` holds `{value}`; there are {', '.join(allowed)}.")
     style = MapStyle(signed=not absolute, smoothing=smooth, overlay=overlay)
@@ -134,11 +139,11 @@ def case_figures(
     maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
     further: dict[str, Tensor] = {}
     for name in methods:
-        title = name.replace("_", " ").capitalize()
-        if name == "contribution":
-            further["Contribution A⁺ ⊙ x"] = contribution_map(maps.truth, prepared)
-        else:
-            further[title] = METHODS[name](fitted.model, prepared, labels, task=fitted.task)
+        further[TITLES[name]] = (
+            contribution_map(maps.truth, prepared)
+            if name == "contribution"
+            else METHODS[name](fitted.model, prepared, labels, task=fitted.task)
+        )
     written: list[Path] = []
     for row, case in enumerate(cases):
         one = slice(row, row + 1)
@@ -148,7 +153,7 @@ def case_figures(
             labels[one],
             fitted.classes,
             style=style,
-            names=[case.name],
+            names=[Path(case.name).name],
             known=case.label is not None,
             further={title: values[one] for title, values in further.items()},
         )
