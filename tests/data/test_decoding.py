@@ -163,6 +163,12 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path, content, reason):
     assert "bad.png" in str(caught.value)
 
 
+def test_the_pixel_limit_holds_where_pillows_own_is_switched_off(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(ImageError, match="20000×10000 pixels"):
+        read_image(io.BytesIO(png_claiming(20_000, 10_000)), "bomb")
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(ImageError, match=r"gone\.png.*does not exist"):
         read_image(tmp_path / "gone.png")
