@@ -58,7 +58,7 @@ def fit(loop: Loop, training: Training) -> None:
     while position.epoch < train.epochs and not position.finished:
         started = time.perf_counter()
         run_epoch(loop, training)
-        row = epoch_row(loop, training, time.perf_counter() - started)
+        row = loop.fabric.broadcast(epoch_row(loop, training, time.perf_counter() - started))
         score = float(row.get("validation_macro_f1", -1.0))
         better = score > position.best_score
         if better:
@@ -109,11 +109,22 @@ def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | d
         training.sampler.update(rows.numpy(), terms.losses.cpu().numpy())
     training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
     loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps)
-    if loop.requests.number is not None:
+    stop = stop_request(loop)
+    if stop is not None:
         save(loop, training)
-        raise Interrupted(loop.requests.number)
+        raise Interrupted(stop)
     if train.save_every and position.steps % train.save_every == 0:
         save(loop, training)
+
+
+def stop_request(loop: Loop) -> int | None:
+    """Return the signal that asks to stop; all processes agree, whichever of them received it."""
+    number = loop.requests.number
+    if loop.fabric.world_size == 1:
+        return number
+    agreed = loop.fabric.all_reduce(torch.tensor(number or 0, device=loop.normalize.device), reduce_op="max")
+    assert isinstance(agreed, Tensor)
+    return int(agreed) or None
 
 
 def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
@@ -162,7 +173,12 @@ def save(loop: Loop, training: Training) -> None:
 
 
 def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
-    """Return the log's row of the epoch just run: means over its steps, validation scores, rate and time."""
+    """Return the log's row of the epoch just run: means over its steps, validation scores, rate and time.
+
+    Only the first process validates; the others return an empty row.
+    """
+    if not loop.fabric.is_global_zero:
+        return {}
     position = training.position
     row: Row = {"epoch": position.epoch + 1, "step": position.steps, "lr": loop.optimizer.param_groups[0]["lr"]}
     row |= training.tally.means()

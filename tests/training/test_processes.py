@@ -1,0 +1,61 @@
+"""Training in several processes, as a user starts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training.conftest import TINY, assert_bit_equal
+
+from danil.runs import RunFolder, read_checkpoint
+
+
+def command(out: Path, *settings: str) -> list[str]:
+    """Return the command of a tiny run."""
+    words = [word for setting in (*TINY[1:], *settings) for word in ("--set", setting)]
+    source = "synthetic:dermoscopy?images=60&size=32"
+    return [sys.executable, "-m", "danil.cli.main", "train", source, "--recipe", "paper", *words, "--out", str(out)]
+
+
+def run(words: list[str]) -> None:
+    """Run to the end, within a time that only a hang exceeds."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(words, check=True, timeout=300, env=environment, capture_output=True)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path):
+    settings = ("model.backbone=test_vit", "objective.name=danil", "objective.weight=0.01", "data.size=160")
+    settings += ("train.max_steps=3", "data.limit=16", "train.channels_last=false")
+    run(command(tmp_path / "one", *settings))
+    run(command(tmp_path / "two", *settings, "train.devices=2", "train.accelerator=cpu"))
+    one, two = (
+        read_checkpoint(RunFolder(tmp_path / name).checkpoint("last")).state["model"] for name in ("one", "two")
+    )
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, two[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_run_killed_in_mid_epoch_and_resumed_ends_bit_equal(tmp_path, devices):
+    settings = ("train.save_every=2", "train.epochs=4", "data.workers=2", "objective.name=danil")
+    settings += (f"train.devices={devices}", "train.accelerator=cpu")
+    run(command(tmp_path / "whole", *settings))
+    words = command(tmp_path / "broken", *settings)
+    saved = RunFolder(tmp_path / "broken").checkpoint("last")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 200
+    while not saved.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run([*words, "--resume"])
+    assert_bit_equal(tmp_path / "whole", tmp_path / "broken")
