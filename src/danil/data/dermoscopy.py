@@ -27,7 +27,9 @@ def render(order: Order) -> Picture:
     distance = np.hypot(x - 0.5, y - 0.5)
     depth = float(order.own("vignette").choice([0.1, 0.3, 1.0], p=[0.5, 0.35, 0.15]))
     edge = 0.58 if depth == 1.0 else 0.85
-    picture.shade(1 - np.float32(depth) * smoothstep(distance, 0.25 if depth < 1 else 0.54, edge))
+    light = 1 - np.float32(depth) * smoothstep(distance, 0.25 if depth < 1 else 0.54, edge)
+    picture.shade(light)
+    picture.restrict(light > 0.05)
     picture.values += 0.008 * grain(order.own("sensor"), order.side, 3)
     return picture
 

@@ -44,14 +44,12 @@ def render(order: Order) -> Picture:
     _disc(order, picture, disc)
     blood = picture.values * _column(0.62, 0.38, 0.42)
     _vessels(order, picture, disc, macula, blood)
-    _lesions(order, picture, disc, macula, blood)
+    _lesions(order, picture, disc, blood)
     _distractors(order, picture, disc)
     distance = np.hypot(x - 0.5, y - 0.5)
     light = 1.05 - own.uniform(0.8, 1.8) * ((x - 0.5 - shift[0]) ** 2 + (y - 0.5 - shift[1]) ** 2)
     picture.shade((light * smoothstep(distance, _APERTURE + 0.006, _APERTURE - 0.006)).astype(np.float32))
-    hidden = distance > _APERTURE
-    picture.evidence &= ~hidden
-    picture.distractors &= ~hidden
+    picture.restrict(distance < _APERTURE)
     picture.values += 0.006 * grain(order.own("sensor"), side, 3)
     return picture
 
@@ -122,28 +120,17 @@ def _tree(
         length, width = length[row] * rng.uniform(0.25, 0.5, len(row)), width[row] * (0.55 - 0.33 * place / count)
 
 
-def _lesions(order: Order, picture: Picture, disc: Points, macula: Points, blood: Field) -> None:
-    side = order.side
-    rival = order.rival(len(CLASSES))
-    share = 0.25 * max(0.0, 2 * order.difficulty - 1)
-    expected = (1 - share) * _COUNTS[order.label] + share * _COUNTS[rival]
+def _lesions(order: Order, picture: Picture, disc: Points, blood: Field) -> None:
     strength = np.float32(1 - 0.75 * order.difficulty)
     size = 1.25 - 0.5 * order.difficulty
-    stencils = [Stencil(side) for _ in range(5)]
-    for kind, stencil in enumerate(stencils):
-        layer = order.own(f"lesions {kind}")
-        for _ in range(int(layer.poisson(expected[kind])) + int(expected[kind] >= 3)):
-            _LESIONS[kind](layer, stencil, _place(layer, disc), size)
-    tangles = Stencil(side)
-    layer = order.own("tangles")
-    for _ in range(round(expected[5])):
-        _tangle(layer, tangles, _place(layer, disc), size)
-    picture.paint(blood * np.float32(0.75), stencils[0].coverage() * strength, "evidence")
-    picture.paint(blood * np.float32(0.72), stencils[1].coverage(0.003) * strength, "evidence")
-    picture.paint(blood * np.float32(0.80), stencils[2].coverage(0.003) * strength, "evidence")
-    picture.paint((0.98, 0.86, 0.42), stencils[3].coverage() * strength, "evidence")
-    picture.paint((0.93, 0.84, 0.66), stencils[4].coverage(0.009) * strength, "evidence")
-    picture.paint(blood * np.float32(0.95), tangles.coverage() * strength, "evidence")
+    for kind, (draw, colour, blur) in enumerate(_LESIONS):
+        rng, stencil, expected = order.own(f"lesions {kind}"), Stencil(order.side), _COUNTS[order.label, kind]
+        count = int(rng.poisson(expected)) + int(expected >= 3)
+        for _ in range(count):
+            draw(rng, stencil, _place(rng, disc), size)
+        if count:
+            value = colour if isinstance(colour, tuple) else blood * np.float32(colour)
+            picture.paint(value, stencil.coverage(blur) * strength, "evidence")
 
 
 def _place(rng: np.random.Generator, disc: Points) -> Points:
@@ -186,7 +173,15 @@ def _tangle(rng: np.random.Generator, stencil: Stencil, at: Points, size: float)
         stencil.curve(walk, 0.0055, 0.9)
 
 
-_LESIONS = (_aneurysm, _blot, _flame, _exudates, _cotton_wool)
+# How each lesion is drawn, its colour (a number = so much of the light that blood lets through) and its softness.
+_LESIONS = (
+    (_aneurysm, 0.75, 0.0),
+    (_blot, 0.72, 0.003),
+    (_flame, 0.80, 0.003),
+    (_exudates, (0.98, 0.86, 0.42), 0.0),
+    (_cotton_wool, (0.93, 0.84, 0.66), 0.009),
+    (_tangle, 0.95, 0.0),
+)
 
 
 def _distractors(order: Order, picture: Picture, disc: Points) -> None:

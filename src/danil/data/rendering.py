@@ -104,6 +104,11 @@ class Picture:
         """Multiply all channels by `factor` of shape `(H, W)`: light and shadow, which belong to the scene."""
         self.values *= factor
 
+    def restrict(self, field_of_view: Mask) -> None:
+        """Take the pixels outside the instrument's round field of view, which are black, out of both masks."""
+        self.evidence &= field_of_view
+        self.distractors &= field_of_view
+
 
 def grid(side: int) -> tuple[Field, Field]:
     """Return x and y of the pixel centres in the unit square, each of shape `(side, side)`."""

@@ -81,11 +81,8 @@ class SyntheticImages:
 
     def options(self) -> dict[str, int | float]:
         """Return the arguments of `read_synthetic` that differ from their defaults, by name."""
-        default = SyntheticImages(self.kind)
-        values = {"images": self.images, "size": self.side, "difficulty": self.difficulty, "seed": self.seed}
-        usual = {"images": default.images, "size": default.side, "difficulty": default.difficulty, "seed": default.seed}
-        values["confounding"], usual["confounding"] = self.confounding, default.confounding
-        return {name: value for name, value in values.items() if value != usual[name]}
+        values = _options(self)
+        return {name: value for name, value in values.items() if value != _options(SyntheticImages(self.kind))[name]}
 
     def path(self, index: int) -> str:
         """Return the virtual path of an image by its number."""
@@ -201,6 +198,16 @@ def read_synthetic_source(text: str) -> Manifest:
             number = "a whole number" if parsers[name] is int else "a number"
             raise DataError(f"`{text}` has {name}={value!r}; write {number}, for example `?{name}=1`.") from None
     return read_synthetic(kind, **options)  # pyright: ignore[reportArgumentType]
+
+
+def _options(store: SyntheticImages) -> dict[str, int | float]:
+    return {
+        "images": store.images,
+        "size": store.side,
+        "difficulty": float(store.difficulty),
+        "seed": store.seed,
+        "confounding": float(store.confounding),
+    }
 
 
 def _check(name: str, value: float, holds: bool, needed: str) -> None:
