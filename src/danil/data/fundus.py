@@ -49,7 +49,7 @@ def render(order: Order) -> Picture:
     distance = np.hypot(x - 0.5, y - 0.5)
     light = 1.05 - own.uniform(0.8, 1.8) * ((x - 0.5 - shift[0]) ** 2 + (y - 0.5 - shift[1]) ** 2)
     picture.shade((light * smoothstep(distance, _APERTURE + 0.006, _APERTURE - 0.006)).astype(np.float32))
-    picture.restrict(distance < _APERTURE)
+    picture.restrict(distance < _APERTURE + 0.006)
     picture.values += 0.006 * grain(order.own("sensor"), side, 3)
     return picture
 
