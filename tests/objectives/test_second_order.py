@@ -112,7 +112,7 @@ def test_the_ordinary_gradient_of_every_parameter_is_right():
 
 def test_third_derivatives_are_right():
     torch.manual_seed(0)
-    layers = nn.Conv2d(1, 2, 2), nn.SiLU(), nn.Conv2d(2, 2, 2), nn.GELU(), nn.AvgPool2d(2), nn.Hardswish()
+    layers = nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2).eval(), nn.SiLU(), nn.Conv2d(2, 2, 2), nn.GELU(), nn.AvgPool2d(2), nn.Hardswish()
     model, x = nn.Sequential(*layers).double(), torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
 
     def squared_gradient(x: Tensor) -> Tensor:

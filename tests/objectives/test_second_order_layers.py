@@ -1,4 +1,4 @@
-"""Every layer with a substitute equals float64 PyTorch: values, input gradients, and the gradient of ‖input gradient‖²."""
+"""Every layer equals float64 PyTorch: values, input gradients, and the gradient of ‖input gradient‖²."""
 
 import copy
 
@@ -58,6 +58,7 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     return kind(inner, outer, size, **options), (2, inner, *(draw(st.integers(5, 7)) for _ in range(rank)))
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @few
 @given(convolutions())
 def test_convolutions_of_any_arguments_equal_pytorch(drawn):

@@ -102,6 +102,8 @@ class _ChannelScale:
         return self.output(g, w)
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        if x.shape[0] == 1:  # the CPU kernel mistakes the strides of one image when the two differ
+            x, g = x.contiguous(), g.contiguous()
         zeros = torch.zeros(x.shape[1], device=x.device, dtype=_statistics_dtype(x))
         constants = zeros, torch.ones_like(zeros), None, None, False, 0.0
         return _aten.native_batch_norm_backward.default(g, x, None, *constants, (False, True, False))[1]
@@ -153,7 +155,49 @@ class _Contraction(torch.autograd.Function):
 
 def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
     a, b = (known[slot] for slot in (INPUT, WEIGHT, OUTPUT) if slot != missing)
+    scaled = _channel_scaled(b) if missing == INPUT else None
+    if scaled is not None:
+        return cast(Tensor, _ScaledInputGradient.apply(form, a, *scaled))
     return cast(Tensor, _Contraction.apply(form, missing, a, b, None))
+
+
+def _channel_scaled(g: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the factors (scale, gradient) if g is such a product, straight from a normalisation's derivative."""
+    node: Any = g.grad_fn
+    if not isinstance(getattr(node, "form", None), _ChannelScale) or node.missing != INPUT:
+        return None
+    try:
+        return node.saved_tensors
+    except RuntimeError:  # g comes from an older graph, already freed
+        return None
+
+
+class _ScaledInputGradient(torch.autograd.Function):
+    """Take an input gradient for scale · g, keeping g alone: the product is cheap to make again and large to keep."""
+
+    @staticmethod
+    def forward(ctx: Any, form: _Form, w: Tensor, scale: Tensor, g: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(w, scale, g)
+        ctx.form = form
+        return form.input_gradient(w, _ChannelScale().output(g, scale))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        (v,) = grads
+        if v is None:
+            return None, None, None, None
+        w, scale, g = ctx.saved_tensors
+        needed = needed_gradients(ctx)
+        grad_w = grad_scale = grad_g = None
+        if needed[0]:
+            product = bilinear(_ChannelScale(), g, scale)
+            grad_w = _contract(ctx.form, WEIGHT, {INPUT: v, OUTPUT: product})
+        if needed[1] or needed[2]:
+            u = _contract(ctx.form, OUTPUT, {INPUT: v, WEIGHT: w})
+            grad_scale = _contract(_ChannelScale(), WEIGHT, {INPUT: u, OUTPUT: g}) if needed[1] else None
+            grad_g = bilinear(_ChannelScale(), u, scale) if needed[2] else None
+        return None, grad_w, grad_scale, grad_g
 
 
 def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:

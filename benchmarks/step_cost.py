@@ -1,0 +1,213 @@
+"""Measure what a training step costs with the distractor-aware loss, relative to plain cross-entropy.
+
+    python benchmarks/step_cost.py                # about 25 minutes on two quiet cores; goes on where it stopped
+    python benchmarks/step_cost.py --table        # only write docs/step_cost.md again
+
+A step is forward and backward of a batch of 32 images (112 px, Inception 128), no optimiser. The share r of wrong
+images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Three ways,
+each in turn with `base` (cross-entropy): `ours` (`danil.DistractorAware()`), `stock` (the margin identity on the wrong
+images with PyTorch's own kernels), `literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own
+kernels). Writes results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.profiler import ProfilerActivity, profile
+
+import danil
+from danil.data.atomic import write_atomically
+
+ROOT = Path(__file__).parents[1]
+RECORDS, TABLE = ROOT / "results" / "step_cost.json", ROOT / "docs" / "step_cost.md"
+BACKBONES = {"resnet50": 112, "vgg11": 112, "inception_v4": 128, "efficientnet_b0": 112}
+SMOOTH = {"efficientnet_b0"}  # SiLU: the second backward must go through the forward as well
+SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
+BATCH, CLASSES, WEIGHT, EPSILON = 32, 7, 1e-5, 1e-4
+
+Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def base(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return danil.CrossEntropy()(model, images, labels).total
+
+
+def ours(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return danil.DistractorAware(weight=WEIGHT, epsilon=EPSILON)(model, images, labels).total
+
+
+def stock(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Take the margin's gradient on the wrong images by stock kernels, in eval mode: its normalisation is constant."""
+    logits = model(images)
+    loss = cross_entropy(logits, labels)
+    rivals = logits.detach().argmax(1)
+    wrong = (rivals != labels).nonzero().squeeze(1)
+    if len(wrong):
+        inputs = images[wrong].requires_grad_()
+        z = model.eval()(inputs)
+        model.train()
+        margin = z.gather(1, rivals[wrong, None]) - z.gather(1, labels[wrong, None])
+        (gradient,) = torch.autograd.grad(margin.sum(), inputs, create_graph=True)
+        loss = loss + WEIGHT * (1 / (gradient.square().flatten(1).mean(1) + EPSILON)).sum() / len(images)
+    return loss
+
+
+def literal(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Follow Algorithm 1 as printed, one graph for the whole batch."""
+    inputs = images.clone().requires_grad_()
+    logits = model(inputs)
+    rivals = logits.detach().argmax(1)
+    truth, rival = cross_entropy(logits, labels, reduction="none"), cross_entropy(logits, rivals, reduction="none")
+    maps = [torch.autograd.grad(loss.sum(), inputs, create_graph=True)[0] for loss in (truth, rival)]
+    distances = (maps[0] - maps[1]).square().flatten(1).mean(1)
+    return (truth + WEIGHT * torch.where(rivals != labels, 1 / (distances + EPSILON), 0)).mean()
+
+
+def seconds(step: Step, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    model.zero_grad(set_to_none=True)
+    began = time.perf_counter()
+    step(model, images, labels).backward()
+    return time.perf_counter() - began
+
+
+def peak_bytes(step: Step, model: nn.Module, images: Tensor, labels: Tensor) -> int:
+    """Return the most bytes that tensors hold at once during a step: the model, the batch, and all allocated in it."""
+    model.zero_grad(set_to_none=True)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step(model, images, labels).backward()
+    events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    resident = [*model.parameters(), *model.buffers(), images]
+    return peak + sum(t.numel() * t.element_size() for t in resident)
+
+
+def labels_for(share: float, predictions: Tensor) -> Tensor:
+    """Return labels that make exactly the first round(share · B) predictions wrong."""
+    wrong = torch.arange(len(predictions)) < round(share * len(predictions))
+    return torch.where(wrong, (predictions + 1) % CLASSES, predictions)
+
+
+def measured(steps: dict[str, Step], model: nn.Module, images: Tensor, labels: Tensor, repeats: int) -> dict[str, Any]:
+    """Time the steps in turn, `repeats` times over after one warm-up, and weigh each once."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(repeats + 1):
+        for name, step in steps.items():
+            taken = seconds(step, model, images, labels)
+            if turn:
+                times[name].append(taken)
+    peaks = {name: peak_bytes(step, model, images, labels) for name, step in steps.items()}
+    return {
+        name: {
+            "seconds": statistics.median(times[name]),
+            "time_ratio": statistics.median(times[name]) / statistics.median(times["base"]),
+            "peak_bytes": peaks[name],
+            "memory_ratio": peaks[name] / peaks["base"],
+            "repeats": repeats,
+        }
+        for name in steps
+        if name != "base"
+    } | {"base_seconds": statistics.median(times["base"]), "base_peak_bytes": peaks["base"]}
+
+
+def backbone_records(backbone: str, shares: list[float], repeats: int, slow_repeats: int) -> list[dict[str, Any]]:
+    torch.manual_seed(0)
+    size = BACKBONES[backbone]
+    model = timm.create_model(backbone, num_classes=CLASSES)
+    images = torch.randn(BATCH, 3, size, size)
+    with torch.no_grad():
+        predictions = model.train()(images).argmax(1)
+    cells: list[tuple[float | None, str, Step, int]] = [(r, "ours", ours, repeats) for r in shares]
+    cells += [(r, "stock", stock, slow_repeats) for r in shares]
+    cells.append((None, "literal", literal, slow_repeats))
+    records: list[dict[str, Any]] = []
+    for share, name, step, times in cells:
+        labels = labels_for(0.25 if share is None else share, predictions)
+        values = measured({"base": base, name: step}, model, images, labels, times)
+        cell = {"backbone": backbone, "way": name, "share": share, "size": size, "batch": BATCH}
+        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
+        records.append(cell | values.pop(name) | values | machine)
+        time_ratio, memory_ratio = records[-1]["time_ratio"], records[-1]["memory_ratio"]
+        print(f"{backbone} {name} r={share}: {time_ratio:.2f} × time, {memory_ratio:.2f} × bytes", flush=True)
+    return records
+
+
+def floor(backbone: str, share: float) -> float:
+    """Return the fewest FLOPs of a step ÷ base: (3 + 4r)F or, with smooth activations, (3 + 6r)F, over 3F."""
+    return 1 + (6 if backbone in SMOOTH else 4) * share / 3
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the page of all records."""
+    found = {(r["backbone"], r["way"], r["share"]): r for r in records}
+    repeats, slow_repeats, threads = (_span(records, *key) for key in (("ours",), ("stock",), ("ours", "threads")))
+    lines = [
+        f"""# What a step costs
+
+Generated from `results/step_cost.json` by `python benchmarks/step_cost.py --table`; the script's header says what is
+measured. Everything is relative to the same step with plain cross-entropy, measured in turn with it; r is the share of
+wrong images. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
+
+Medians of {repeats} steps (ours) and {slow_repeats} (stock, literal); PyTorch {records[0]["torch"]}, {threads} CPU
+threads, float32. Bytes are the most that tensors hold at once, parameters and batch included.
+
+| backbone | r | FLOP floor | ours | stock | literal | literal ÷ ours | bytes: ours | bytes: stock | bytes: literal |
+|---|---|---|---|---|---|---|---|---|---|"""
+    ]
+    for backbone, share in sorted({(r["backbone"], r["share"]) for r in records if r["way"] == "ours"}):
+        mine, theirs = found[backbone, "ours", share], found.get((backbone, "stock", share))
+        paper = found.get((backbone, "literal", None))
+        speed = "" if paper is None else f"{paper['time_ratio'] / mine['time_ratio']:.1f}"
+        times = [_cell(r, "time_ratio") for r in (mine, theirs, paper)]
+        bytes_ = [_cell(r, "memory_ratio") for r in (mine, theirs, paper)]
+        row = [backbone, f"{share:g}", f"{floor(backbone, share):.2f}", f"**{times[0]}**", *times[1:], speed, *bytes_]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(record: dict[str, Any] | None, name: str) -> str:
+    return "" if record is None else f"{record[name]:.2f}"
+
+
+def _span(records: list[dict[str, Any]], way: str, name: str = "repeats") -> str:
+    values = sorted({r[name] for r in records if r["way"] == way})
+    return "–".join(str(v) for v in dict.fromkeys((values[0], values[-1]))) if values else "no"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
+    parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
+    parser.add_argument("--repeats", type=int, default=10, help="timed steps of base and ours per cell")
+    parser.add_argument("--slow-repeats", type=int, default=3, help="timed steps of the stock and literal cells")
+    parser.add_argument("--again", action="store_true", help="measure cells that have a record once more")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--page", type=Path, default=TABLE)
+    options = parser.parse_args()
+    records: list[dict[str, Any]] = json.loads(options.records.read_text()) if options.records.exists() else []
+    for backbone in [] if options.table else options.backbones:
+        done = {r["share"] for r in records if r["backbone"] == backbone and r["way"] == "stock"}
+        shares = [s for s in options.shares if options.again or s not in done]
+        if shares:
+            new = backbone_records(backbone, shares, options.repeats, options.slow_repeats)
+            keys = {(r["backbone"], r["way"], r["share"]) for r in new}
+            records = [r for r in records if (r["backbone"], r["way"], r["share"]) not in keys] + new
+            write_atomically(options.records, json.dumps(records, indent=1) + "\n")
+    write_atomically(options.page, table(records))
+
+
+if __name__ == "__main__":
+    main()
