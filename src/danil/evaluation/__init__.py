@@ -1,15 +1,18 @@
 """Evaluation: a run or a predictions table to metrics (floor 3)."""
 
 from danil.evaluation.cohort import evaluate_cohort
+from danil.evaluation.comparison import compare_runs, write_comparison
 from danil.evaluation.document import evaluate_predictions
 from danil.evaluation.folder import EvaluationError, evaluate_run, write_metrics
 from danil.evaluation.summary import summary
 
 __all__ = [
     "EvaluationError",
+    "compare_runs",
     "evaluate_cohort",
     "evaluate_predictions",
     "evaluate_run",
     "summary",
+    "write_comparison",
     "write_metrics",
 ]

@@ -1,15 +1,24 @@
 """From predictions to the content of `metrics.json`."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from danil.evaluation.notes import notes_on
-from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
+from danil.evaluation.plain import plain
+from danil.evaluation.sections import (
+    calibration_section,
+    decision_section,
+    operating_section,
+    selective_section,
+    subgroup_section,
+)
+from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap, group_codes
 from danil.statistics.confusion import confusion_matrix, graded
-from danil.statistics.predictions import Floats, Predictions, PredictionsError
+from danil.statistics.predictions import Flags, Integers, Predictions
+from danil.statistics.proportions import proportion
 from danil.statistics.scorer import Scorer
 
 FORMAT = 1
@@ -23,13 +32,17 @@ def evaluate_predictions(
     seed: int = 0,
     training_counts: Mapping[str, int] | None = None,
     ordinal: bool | None = None,
+    metadata: pd.DataFrame | None = None,
+    validation: Predictions | None = None,
+    prevalences: Mapping[str, float] | None = None,
 ) -> Document:
     """Return every metric with its interval, as plain JSON values (`null` where a metric is undefined).
 
     Keys: `images`, `labelled`, `groups`, `grouped`, `classes`, `ordinal`, `resamples`, `seed`, `level`; `metrics` (name
     → `{value, low, high}`); `per_class` (class → `support`, `predicted` and its metrics); `confusion_matrix` (rows the
     labels); `constant` (`class`, `from`, `metrics`: name → value); `group_level` (the same four for the mean
-    probability of each group, with `groups` and `conflicting`; `null` without real groups); `notes` (sentences).
+    probability of each group, with `groups` and `conflicting`; `null` without real groups); `calibration`,
+    `operating_points`, `decision_curves`, `selective`, `subgroups` (see `danil.evaluation.sections`); `notes`.
 
     Args:
         predictions: of images; rows without label are left out.
@@ -38,14 +51,17 @@ def evaluate_predictions(
         training_counts: class → number of training images; the constant classifier answers these frequencies.
             Default: those of the labels at hand.
         ordinal: whether classes are grades (adds quadratic kappa); default: if their names are consecutive integers.
+        metadata: a row per image in the same order; its columns make the subgroups.
+        validation: predictions on the validation part; temperature and thresholds come from it.
+        prevalences: class → share where the classifier will be used, for predictive values. Default: as the labels.
 
     Raises:
         PredictionsError: no row has a label.
     """
     known = predictions.labelled()
-    if not len(known):
-        raise PredictionsError(f"`{predictions.source}` has no labels, so there is nothing to measure. Fill `label`.")
+    known.require_rows("metrics")
     grades = graded(known.classes) if ordinal is None else ordinal
+    held_out = validation if validation is not None and len(validation.labelled()) else None
     options: dict[str, Any] = {
         "resamples": resamples,
         "seed": seed,
@@ -64,10 +80,13 @@ def evaluate_predictions(
         "seed": seed,
         "level": LEVEL,
         **measured(known, **options),
-        "group_level": None,
+        "group_level": group_level(predictions, options) if known.grouped else None,
+        "calibration": calibration_section(known, held_out),
+        "operating_points": operating_section(known, held_out, prevalences=prevalences),
+        "decision_curves": decision_section(known),
+        "selective": selective_section(known, held_out),
+        "subgroups": [] if metadata is None else subgroup_section(predictions, metadata, resamples, seed),
     }
-    if known.grouped:
-        document["group_level"] = group_level(predictions, options)
     return {**document, "notes": notes_on(document)}
 
 
@@ -85,8 +104,10 @@ def measured(
 ) -> Document:
     """Return `metrics`, `per_class`, `confusion_matrix` and `constant` of labelled predictions."""
     found = bootstrap(known, resamples=resamples, seed=seed, ordinal=ordinal)[0]
+    codes = group_codes(known)
     matrix = confusion_matrix(known.labels, known.found, len(known.classes))
     overall = {name: entry(values) for name, values in found.items() if not name.startswith("class_")}
+    overall["accuracy"] = widened(overall["accuracy"], known.found == known.labels, codes)
     by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
     per_class: Document = {}
     for index, name in enumerate(known.classes):
@@ -95,6 +116,9 @@ def measured(
             metric: entry(Bootstrap(values.point[index], values.samples[:, index]))
             for metric, values in by_class.items()
         }
+        for metric, rows in (("recall", known.labels == index), ("precision", known.found == index)):
+            hits = known.labels[rows] == known.found[rows]
+            per_class[name][metric] = widened(per_class[name][metric], hits, codes[rows])
     return {
         "metrics": overall,
         "per_class": per_class,
@@ -106,25 +130,28 @@ def measured(
 def entry(values: Bootstrap) -> dict[str, float | None]:
     """Return a metric's value and interval."""
     low, high = values.interval()
-    return {"value": number(values.point), "low": number(low), "high": number(high)}
+    return plain({"value": values.point, "low": low, "high": high})
 
 
-def number(value: Floats | float) -> float | None:
-    """Return a JSON number, `None` for NaN."""
-    plain = float(value)
-    return None if math.isnan(plain) else plain
+def widened(value: Document, hits: Flags, codes: Integers) -> Document:
+    """Return a share's Wilson interval where it is 0 or 1, since every resample then repeats it."""
+    if value["value"] not in (0, 1):
+        return value
+    found = proportion(hits, codes)
+    return {"value": value["value"], "low": plain(found.low), "high": plain(found.high)}
 
 
 def constant(known: Predictions, training_counts: Mapping[str, int] | None, ordinal: bool) -> Document:
     """Return what always answering the class frequencies of the training labels (else of these labels) scores."""
-    counts = np.bincount(known.labels, minlength=len(known.classes)).astype(np.float64)
-    if training_counts is not None and sum(training_counts.get(name, 0) for name in known.classes):
-        counts = np.array([training_counts.get(name, 0) for name in known.classes], dtype=np.float64)
+    counts = np.array([(training_counts or {}).get(name, 0) for name in known.classes], dtype=np.float64)
+    trained = counts.sum() > 0
+    if not trained:
+        counts = np.bincount(known.labels, minlength=len(known.classes)).astype(np.float64)
     shares = np.tile(counts / counts.sum(), (len(known), 1))
     answer = Predictions.of(known.labels, shares, classes=known.classes, source=known.source)
-    scores = Scorer(answer, np.zeros(len(known), dtype=np.int64), ordinal=ordinal).point()
+    scores = Scorer(answer, np.zeros(len(known), dtype=np.int64), 1, ordinal=ordinal).point()
     return {
         "class": known.classes[int(counts.argmax())],
-        "from": "these labels" if training_counts is None else "training labels",
-        "metrics": {name: number(value) for name, value in scores.items() if not name.startswith("class_")},
+        "from": "training labels" if trained else "these labels",
+        "metrics": plain({name: value for name, value in scores.items() if not name.startswith("class_")}),
     }

@@ -20,8 +20,9 @@ class EvaluationError(ValueError):
 def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> Document:
     """Evaluate a run's test predictions, write `metrics.json` into its folder and return its content.
 
-    Further tasks (`predictions_<task>.csv`) stand under `tasks`. The constant classifier answers the frequencies of the
-    training labels, as the manifest has them.
+    Further tasks (`predictions_<task>.csv`) stand under `tasks`. Metadata columns of the manifest make the subgroups;
+    `validation_predictions.csv`, where the run has it, gives temperature and thresholds. The constant classifier
+    answers the frequencies of the training labels, as the manifest has them.
 
     Raises:
         EvaluationError: the folder is no run, or its predictions are not those of its test part.
@@ -47,8 +48,15 @@ def evaluate_task(
     """Return the metrics of one task; the first one's predictions have the plain name."""
     predictions = read_predictions(folder / ("predictions.csv" if first else f"predictions_{task}.csv"))
     check_complete(predictions, manifest)
+    held_out = folder / ("validation_predictions.csv" if first else f"validation_predictions_{task}.csv")
+    others = [name for name in manifest.columns if name not in {"path", "group", "split", *task_names(folder)}]
     return evaluate_predictions(
-        predictions, resamples=resamples, seed=seed, training_counts=training_counts(folder, task)
+        predictions,
+        resamples=resamples,
+        seed=seed,
+        training_counts=training_counts(folder, task),
+        metadata=manifest.set_index("path").loc[list(predictions.paths), others].reset_index(drop=True),
+        validation=read_predictions(held_out) if held_out.is_file() else None,
     )
 
 

@@ -4,11 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 FEW = 10
-"""A class with fewer images than this has an interval that says little."""
+"""A class with fewer images than this has scores that say little."""
 
 
 def notes_on(document: Mapping[str, Any]) -> list[str]:
-    """Return sentences on absent and rare classes, missing labels, few groups and intervals of no width."""
+    """Return sentences on labels, intervals, groups, subgroups and thresholds."""
+    notes = [*label_notes(document), *interval_notes(document)]
+    level = document["group_level"]
+    if level and level["conflicting"]:
+        notes.append(f"{level['conflicting']} groups hold images of different labels and have no group-level result.")
+    gaps = [f"{row['column']} {row['value']} ({row['gap']:+.3f})" for row in document["subgroups"] if row["flagged"]]
+    if gaps:
+        notes.append(
+            f"Accuracy differs from that of all other images, beyond chance (Holm), for {', '.join(gaps)}. "
+            "Another mix of classes can be the reason."
+        )
+    if any(point["chosen_on"] == "these labels" for point in document["operating_points"]):
+        notes.append("Thresholds were chosen on the test labels themselves (no validation predictions): they flatter.")
+    return notes
+
+
+def label_notes(document: Mapping[str, Any]) -> list[str]:
+    """Return sentences on missing labels, absent and rare classes."""
     rows: Mapping[str, Mapping[str, Any]] = document["per_class"]
     absent = [name for name, row in rows.items() if not row["support"]]
     rare = [f"{name} ({row['support']})" for name, row in rows.items() if 0 < row["support"] < FEW]
@@ -26,24 +43,23 @@ def notes_on(document: Mapping[str, Any]) -> list[str]:
         taken = sum(rows[name]["predicted"] for name in absent)
         notes.append(
             f"No image is labelled {', '.join(absent)}: macro averages are over the other classes"
-            + (f"; {taken} images were predicted as such and count as misses of their own class." if taken else ".")
+            + (f"; {taken} predicted as such count as misses of their own class." if taken else ".")
         )
     if rare:
         notes.append(f"Few images of {', '.join(rare)}: these classes' scores, and so macro averages, are uncertain.")
+    return notes
+
+
+def interval_notes(document: Mapping[str, Any]) -> list[str]:
+    """Return sentences on few groups and intervals of no width."""
+    notes: list[str] = []
     if document["groups"] < 2 * FEW:
         notes.append(f"Only {document['groups']} groups were drawn from: intervals are rough.")
-    flat = [
-        name
-        for name, value in document["metrics"].items()
-        if value["low"] is not None and value["low"] == value["high"]
-    ]
+    metrics: Mapping[str, Mapping[str, Any]] = document["metrics"]
+    flat = [name for name, found in metrics.items() if found["low"] is not None and found["low"] == found["high"]]
     if flat:
-        bound = 3 / document["groups"]
         notes.append(
-            f"Every resample gives the same {', '.join(flat)}: the interval has no width but is not certain; at no "
-            f"error in {document['groups']} groups the error rate may still be {min(1.0, bound):.1%} (rule of three)."
+            f"Every resample gives the same {', '.join(flat)}: their intervals have no width, which is not certainty; "
+            "the interval of the accuracy says how sure it is."
         )
-    level = document["group_level"]
-    if level and level["conflicting"]:
-        notes.append(f"{level['conflicting']} groups hold images of different labels and have no group-level result.")
     return notes

@@ -66,8 +66,14 @@ def bootstrap(
     """
     tables = [predictions] if isinstance(predictions, Predictions) else list(predictions)
     codes = group_codes(tables[0])
-    scorers = [Scorer(table, codes, families=families, ordinal=ordinal) for table in tables]
     groups = int(codes.max()) + 1
+    scorers = [Scorer(table, codes, groups, families=families, ordinal=ordinal) for table in tables]
+    return bootstrapped(scorers, resamples=resamples, seed=seed)
+
+
+def bootstrapped(scorers: Sequence[Scorer], *, resamples: int = RESAMPLES, seed: int = 0) -> list[dict[str, Bootstrap]]:
+    """Return the same for scorers over the same groups, e.g. of different images of these groups."""
+    groups = scorers[0].groups
     size = max(1, min(256, CELLS // groups))
 
     def batch(number: int) -> list[dict[str, Floats]]:

@@ -1,7 +1,7 @@
 """Predictions: labels, class probabilities and groups of images, checked once and then trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,9 +97,26 @@ class Predictions:
 
     def take(self, rows: NDArray[Any]) -> "Predictions":
         """Return the rows chosen by positions or by a mask."""
-        return Predictions(
-            self.paths[rows], self.groups[rows], self.labels[rows], self.probabilities[rows], self.classes, self.source
+        return replace(
+            self,
+            paths=self.paths[rows],
+            groups=self.groups[rows],
+            labels=self.labels[rows],
+            probabilities=self.probabilities[rows],
         )
+
+    def with_probabilities(self, probabilities: Floats) -> "Predictions":
+        """Return the same images with other probabilities."""
+        return replace(self, probabilities=probabilities)
+
+    def require_rows(self, purpose: str) -> None:
+        """Refuse to go on without a row, after `labelled()`.
+
+        Raises:
+            PredictionsError: there is none.
+        """
+        if not len(self):
+            raise PredictionsError(f"`{self.source}` has no labels, so {purpose} cannot be had. Fill `label`.")
 
     def labelled(self) -> "Predictions":
         """Return the rows whose label is known."""

@@ -23,12 +23,20 @@ class Scorer:
     on absent classes), `probability` (`brier`: Σₖ(pₖ − yₖ)², 0 to 2; `nll` with probabilities clipped at the float64
     epsilon; `ece`, `ece_equal_mass` over `BINS` bins that stay fixed under resampling) and `ranking` (one-vs-rest
     `roc_auc` and `average_precision`, by class and as the mean over classes that occur).
+
+    Args:
+        predictions: whose labels are all known.
+        codes: each image's group, 0 to `groups` − 1.
+        groups: G, also counting groups that have no image here.
+        families: which metrics.
+        ordinal: whether classes are grades; default: by their names.
     """
 
     def __init__(
         self,
         predictions: Predictions,
         codes: Integers,
+        groups: int,
         *,
         families: Iterable[str] = FAMILIES,
         ordinal: bool | None = None,
@@ -37,7 +45,7 @@ class Scorer:
             raise PredictionsError(f"`{predictions.source}`: metrics need known labels. Take `.labelled()` first.")
         self.predictions = predictions
         self.codes = codes
-        self.groups = int(codes.max()) + 1
+        self.groups = groups
         self.ordinal = graded(predictions.classes) if ordinal is None else ordinal
         makers: dict[str, Callable[[], Callable[[Floats], dict[str, Floats]]]] = {
             "confusion": self.confusion_part,
