@@ -37,14 +37,13 @@ class FittedClassifier:
         self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.head)
         self.model.load_state_dict(trained_weights(folder))
         layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
-        self.model.to(device, memory_format=layout).eval()
+        self.model.to(device).to(memory_format=layout).eval()
         self.normalize = Normalization(self.model.mean, self.model.std, device, self.recipe.train.channels_last)
 
     def display(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
-        return torch.stack(
-            [resized(picture(image), self.recipe.data.size, self.recipe.data.fit) for image in listed(images)]
-        )
+        size = self.recipe.data.size
+        return torch.stack([resized(picture(image, 2 * size), size, self.recipe.data.fit) for image in listed(images)])
 
     def prepare(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the tensor the network receives, `(B, 3, S, S)`, normalised, on its device."""
@@ -68,11 +67,13 @@ class FittedClassifier:
         """
         pictures = listed(images)
         paths = [str(item) if isinstance(item, (str, Path)) else str(place) for place, item in enumerate(pictures)]
-        table = pd.DataFrame({"path": paths, "prediction": pd.Series([None] * len(paths), dtype="object")})
-        if not pictures:
-            return table.assign(**{f"probability_{name}": pd.Series(dtype="float64") for name in self.classes})
-        probabilities = self.probabilities(self.display(part) for part in chunks(pictures, batch_size))[self.task]
-        table["prediction"] = [self.classes[index] for index in probabilities.argmax(1)]
+        return self.predicted(paths, (self.display(part) for part in chunks(pictures, batch_size)))
+
+    def predicted(self, paths: Sequence[str], batches: Iterable[Tensor]) -> pd.DataFrame:
+        """Return the table of `predict` for batches of uint8 images `(B, 3, S, S)`, named by `paths`."""
+        found = self.probabilities(batches) if paths else {self.task: np.empty((0, len(self.classes)))}
+        probabilities = found[self.task]
+        table = pd.DataFrame({"path": list(paths), "prediction": [self.classes[row.argmax()] for row in probabilities]})
         for index, name in enumerate(self.classes):
             table[f"probability_{name}"] = probabilities[:, index]
         return table
@@ -117,10 +118,10 @@ def trained_weights(folder: RunFolder) -> dict[str, Tensor]:
     raise RunError(f"`{folder.path}` has no weights yet. Train it: `danil train … --out {folder.path} --resume`.")
 
 
-def picture(image: Picture) -> Image.Image:
-    """Return the image as upright 8-bit RGB."""
+def picture(image: Picture, shorter: int | None = None) -> Image.Image:
+    """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training."""
     if isinstance(image, (str, Path)):
-        return read_image(image)
+        return read_image(image, shorter=shorter)
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim not in (2, 3):

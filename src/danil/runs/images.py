@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from danil.data import ImageError, read_source
 from danil.data.manifest import Manifest
-from danil.runs.classifier import FittedClassifier, Picture, picture
+from danil.runs.classifier import FittedClassifier
 from danil.runs.folder import RunError, RunFolder
 
 
@@ -53,13 +55,13 @@ def predict_files(
     faults: list[ImageError] = []
     for start in range(0, len(files), batch_size):
         names: list[str] = []
-        pictures: list[Picture] = []
+        prepared: list[Tensor] = []
         for file in files[start : start + batch_size]:
             try:
-                pictures.append(picture(file))
+                prepared.append(fitted.display(file))
                 names.append(str(file))
             except ImageError as error:
                 faults.append(error)
-        tables.append(fitted.predict(pictures).assign(path=names))
+        tables.append(fitted.predicted(names, [torch.cat(prepared)] if prepared else []))
         advance(min(start + batch_size, len(files)))
-    return pd.concat(tables, ignore_index=True) if tables else fitted.predict([]), faults
+    return pd.concat(tables, ignore_index=True) if tables else fitted.predicted([], []), faults

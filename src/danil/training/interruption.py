@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,7 +28,7 @@ class Requests:
 
 
 @contextmanager
-def stop_requests() -> Iterator[Requests]:
+def stop_requests() -> Generator[Requests]:
     """Yield what collects SIGINT and SIGTERM instead of dying at once; a second Ctrl-C stops immediately."""
     requests = Requests()
     if threading.current_thread() is not threading.main_thread():

@@ -192,7 +192,7 @@ def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
         known = labels >= 0
         row["validation_accuracy"] = float((found == labels)[known].mean())
         row["validation_macro_f1"] = float(
-            f1_score(labels[known], found[known], labels=np.unique(labels[known]), average="macro", zero_division=0.0)
+            f1_score(labels[known], found[known], labels=np.unique(labels[known]), average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
         )
     row["seconds"] = round(seconds, 3)
     return row

@@ -21,7 +21,7 @@ def create_optimizer(model: nn.Module, train: Train) -> Optimizer:
         RecipeError: the name is unknown to timm; the nearest known names are offered.
     """
     name = train.optimizer.lower()
-    known = {*PLAIN, *list_optimizers()}
+    known = {*PLAIN, *map(str, list_optimizers())}
     if name not in known:
         raise RecipeError(f"`train.optimizer` is `{train.optimizer}`, which timm does not know.{nearest(name, known)}")
     momentum: dict[str, Any] = {"momentum": train.momentum} if name in PLAIN else {}

@@ -1,6 +1,6 @@
 """Progress on the terminal: epochs, loss parts, time left."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -27,7 +27,7 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(total: int, quiet: bool = False) -> Iterator[Bar]:
+def progress_bar(total: int, quiet: bool = False) -> Generator[Bar]:
     """Yield the bar; it is drawn only on a terminal and only where `quiet` is off."""
     console = Console(stderr=True, quiet=quiet)
     if quiet or not console.is_terminal:

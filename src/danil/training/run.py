@@ -1,5 +1,6 @@
 """A whole run: data, network, training, and the predictions on the test part."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -128,18 +129,19 @@ def create_loop(
     bar: Bar,
 ) -> Loop:
     """Return what stays the same while training; the images are decoded here."""
+    if recipe.train.compile:
+        training.model.compile()
     wrapped, optimizer = fabric.setup(training.model, training.optimizer)
-    forward = torch.compile(wrapped) if recipe.train.compile else wrapped
-    settings = {"size": recipe.data.size, "fit": recipe.data.fit, "cache": recipe.data.cache}
+    prepare = partial(Images, size=recipe.data.size, fit=recipe.data.fit, cache=recipe.data.cache)
     return Loop(
         fabric=fabric,
         recipe=recipe,
         folder=folder,
-        model=forward,
+        model=wrapped,
         optimizer=optimizer,
         schedule=create_schedule(training.optimizer, recipe.train, steps_per_epoch(recipe, manifest)),
-        images=Images(manifest.part("train"), augmentation=recipe.augment, seed=recipe.seed, **settings),
-        validation=Images(manifest.part("validation"), **settings),
+        images=prepare(manifest.part("train"), augmentation=recipe.augment, seed=recipe.seed),
+        validation=prepare(manifest.part("validation")),
         normalize=Normalization(training.model.mean, training.model.std, fabric.device, recipe.train.channels_last),
         requests=requests,
         log=Log(folder.log, training.rows),

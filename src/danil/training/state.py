@@ -11,6 +11,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim import Optimizer
 
+from danil.models import Classifier
 from danil.training.log import Row, Tally
 
 
@@ -30,7 +31,7 @@ class Position:
 class Training:
     """Hold everything that changes while training; what does not change comes from the recipe."""
 
-    model: nn.Module
+    model: Classifier
     objective: nn.Module
     optimizer: Optimizer
     average: ModelEmaV3 | None
