@@ -88,15 +88,22 @@ def eager() -> Generator[None]:
 def switched_modes(modules: Sequence[nn.Module]) -> Generator[None]:
     """Put all modules in eval mode without activation checkpointing inside, each flag restored as it was.
 
-    Instance normalisation stays in train mode where it is: its eval mode is another function.
+    Instance normalisation stays in train mode where it is: its eval mode is another function. Modules with a `train`
+    method of their own (timm's LeViT drops a cache of parameters there) have it called on the way back.
     """
     flags = ("training", "grad_checkpointing")
     found = [(m, f) for m in modules for f in flags if m.__dict__.get(f) is True and not isinstance(m, _InstanceNorm)]
+    special = [m for m in modules if m.training and type(m).train is not nn.Module.train]
     try:
         for module, flag in found:
             setattr(module, flag, False)
         yield
     finally:
+        modes = [(m, m.training) for m in modules] if special else []
+        for module in special:
+            module.train()
+        for module, mode in modes:
+            module.training = mode
         for module, flag in found:
             setattr(module, flag, True)
 
