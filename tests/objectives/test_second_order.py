@@ -112,7 +112,15 @@ def test_the_ordinary_gradient_of_every_parameter_is_right():
 
 def test_third_derivatives_are_right():
     torch.manual_seed(0)
-    layers = nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2).eval(), nn.SiLU(), nn.Conv2d(2, 2, 2), nn.GELU(), nn.AvgPool2d(2), nn.Hardswish()
+    layers = (
+        nn.Conv2d(1, 2, 2),
+        nn.BatchNorm2d(2).eval(),
+        nn.SiLU(),
+        nn.Conv2d(2, 2, 2),
+        nn.GELU(),
+        nn.AvgPool2d(2),
+        nn.Hardswish(),
+    )
     model, x = nn.Sequential(*layers).double(), torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
 
     def squared_gradient(x: Tensor) -> Tensor:
@@ -253,3 +261,10 @@ def test_a_penalty_under_bfloat16_autocast_points_where_that_of_float32_points()
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
     assert torch.cosine_similarity(flat(True), flat(False), 0) > 0.99
+
+
+def test_a_device_without_autocast_works_as_ever():
+    model = network().to("meta")
+    assert [g.shape for g in penalty_gradients(model, images().detach().to("meta").requires_grad_())] == [
+        p.shape for p in model.parameters()
+    ]

@@ -91,27 +91,24 @@ def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any) -> Te
     return bilinear(form, x, w, bias)
 
 
+@dataclass(frozen=True)
 class _ChannelScale:
-    """Multiply channel c (dimension 1) by w[c], in the fused kernel of batch normalisation in eval mode."""
+    """Multiply channel c (dimension 1) by w[c], in the fused kernel of batch normalisation (mean 0, variance 1)."""
+
+    zeros: Tensor
+    ones: Tensor
 
     def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
-        constants = torch.zeros_like(w), torch.ones_like(w)
-        return _aten.native_batch_norm.default(x, w, bias, *constants, False, 0.0, 0.0)[0]
+        return _aten.native_batch_norm.default(x, w, bias, self.zeros, self.ones, False, 0.0, 0.0)[0]
 
     def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
         return self.output(g, w)
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
-        if x.shape[0] == 1:  # the CPU kernel mistakes the strides of one image when the two differ
+        if x.shape[0] == 1:  # the CPU kernel mixes up the strides of a single image where the two tensors' differ
             x, g = x.contiguous(), g.contiguous()
-        zeros = torch.zeros(x.shape[1], device=x.device, dtype=_statistics_dtype(x))
-        constants = zeros, torch.ones_like(zeros), None, None, False, 0.0
-        return _aten.native_batch_norm_backward.default(g, x, None, *constants, (False, True, False))[1]
-
-
-def _statistics_dtype(x: Tensor) -> torch.dtype:
-    """Return float64 for float64 and float32 for the rest: sums over pixels need it."""
-    return torch.promote_types(x.dtype, torch.float32)
+        statistics = self.zeros, self.ones, None, None, False, 0.0
+        return _aten.native_batch_norm_backward.default(g, x, None, *statistics, (False, True, False))[1]
 
 
 def _owned(result: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -157,17 +154,17 @@ def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
     a, b = (known[slot] for slot in (INPUT, WEIGHT, OUTPUT) if slot != missing)
     scaled = _channel_scaled(b) if missing == INPUT else None
     if scaled is not None:
-        return cast(Tensor, _ScaledInputGradient.apply(form, a, *scaled))
+        return cast(Tensor, _ScaledInputGradient.apply(form, a, *scaled, b.detach()))
     return cast(Tensor, _Contraction.apply(form, missing, a, b, None))
 
 
-def _channel_scaled(g: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return the factors (scale, gradient) if g is such a product, straight from a normalisation's derivative."""
+def _channel_scaled(g: Tensor) -> tuple[_ChannelScale, Tensor, Tensor] | None:
+    """Return (product, scale, gradient) if g is their product, straight from a normalisation's derivative."""
     node: Any = g.grad_fn
     if not isinstance(getattr(node, "form", None), _ChannelScale) or node.missing != INPUT:
         return None
     try:
-        return node.saved_tensors
+        return node.form, *node.saved_tensors
     except RuntimeError:  # g comes from an older graph, already freed
         return None
 
@@ -176,28 +173,30 @@ class _ScaledInputGradient(torch.autograd.Function):
     """Take an input gradient for scale · g, keeping g alone: the product is cheap to make again and large to keep."""
 
     @staticmethod
-    def forward(ctx: Any, form: _Form, w: Tensor, scale: Tensor, g: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, form: _Form, w: Tensor, product: _ChannelScale, scale: Tensor, g: Tensor, scaled: Tensor
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(w, scale, g)
-        ctx.form = form
-        return form.input_gradient(w, _ChannelScale().output(g, scale))
+        ctx.form, ctx.product = form, product
+        return form.input_gradient(w, scaled)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         (v,) = grads
         if v is None:
-            return None, None, None, None
+            return None, None, None, None, None, None
         w, scale, g = ctx.saved_tensors
         needed = needed_gradients(ctx)
         grad_w = grad_scale = grad_g = None
         if needed[0]:
-            product = bilinear(_ChannelScale(), g, scale)
-            grad_w = _contract(ctx.form, WEIGHT, {INPUT: v, OUTPUT: product})
+            again = bilinear(ctx.product, g, scale)
+            grad_w = _contract(ctx.form, WEIGHT, {INPUT: v, OUTPUT: again})
         if needed[1] or needed[2]:
             u = _contract(ctx.form, OUTPUT, {INPUT: v, WEIGHT: w})
-            grad_scale = _contract(_ChannelScale(), WEIGHT, {INPUT: u, OUTPUT: g}) if needed[1] else None
-            grad_g = bilinear(_ChannelScale(), u, scale) if needed[2] else None
-        return None, grad_w, grad_scale, grad_g
+            grad_scale = _contract(ctx.product, WEIGHT, {INPUT: u, OUTPUT: g}) if needed[1] else None
+            grad_g = bilinear(ctx.product, u, scale) if needed[2] else None
+        return None, grad_w, None, grad_scale, grad_g, None
 
 
 def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -241,5 +240,6 @@ def frozen_normalization(
     """
     scale = inverse_std if weight is None else weight * inverse_std
     shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
-    dtype = _statistics_dtype(input)
-    return bilinear(_ChannelScale(), input, scale.to(dtype), shift.to(dtype))
+    dtype = torch.promote_types(input.dtype, torch.float32)  # sums over pixels need float32 at least
+    scale, shift = scale.to(dtype), shift.to(dtype)
+    return bilinear(_ChannelScale(torch.zeros_like(shift), torch.ones_like(shift)), input, scale, shift)

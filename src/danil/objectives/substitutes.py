@@ -32,7 +32,7 @@ def _autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
     """Cast as autocast would before a convolution."""
     first = tensors[0]
     device = "cpu" if first is None else first.device.type
-    if not torch.is_autocast_enabled(device):
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t is None or t.dtype is torch.float64 else t.to(dtype) for t in tensors)
