@@ -3,8 +3,8 @@
     python benchmarks/real_runs.py train [NAME …] [--threads 1]   # trains what has no record yet
     python benchmarks/real_runs.py table                          # README's table from results/runs/*.json
 
-Each record in results/runs/ is small JSON: the command, the duration (wall and CPU), the metrics with intervals. Expects the images in
-../shared/data and weights in ../shared/weights beside the checkout.
+Each record in results/runs/ is small JSON: the command, the duration (wall and CPU), the metrics with intervals. Expects
+the images in ../shared/data and weights in ../shared/weights beside the checkout.
 """
 
 import argparse
@@ -27,13 +27,14 @@ DATA = {
     "aptos": ("aptos2019:../shared/data/aptos2019", "APTOS2019"),
     "tiles": ("../shared/data/crc_tiles", "colorectal tiles (stand-in, not CRC-MSI)"),
 }
-EPOCHS = {"ham": 8, "aptos": 8, "tiles": 3}
+EPOCHS = {"ham": 8, "aptos": 4, "tiles": 2}
 RUNS = {
     f"{data}-{method}": f"train {source} {PAPER} --set data.size=96 --set train.epochs={EPOCHS[data]} "
     f"--set objective.name={method} --seed 0 --out runs/{data}-{method}"
     for data, (source, _) in DATA.items()
     for method in ("base", "ohem", "danil")
 }
+KEPT = {"images", "resamples", "seed", "level", "metrics", "per_class", "confusion_matrix", "constant", "notes"}
 MARKS = ("<!-- results: made by `python benchmarks/real_runs.py table` -->", "<!-- end of results -->")
 
 
@@ -53,6 +54,7 @@ def record(name: str, seconds: float, cpu_seconds: float, threads: int) -> None:
     """Write the record of a finished run."""
     run = ROOT / "runs" / name
     environment = json.loads((run / "environment.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
     content = {
         "command": f"danil {RUNS[name]}",
         "seconds": round(seconds, 1),
@@ -61,7 +63,7 @@ def record(name: str, seconds: float, cpu_seconds: float, threads: int) -> None:
         "versions": environment["versions"],
         "git": environment["git"],
         "data": {key: value for key, value in json.loads((run / "data.json").read_text()).items() if key != "root"},
-        "metrics": json.loads((run / "metrics.json").read_text()),
+        "metrics": {key: value for key, value in metrics.items() if key in KEPT},
     }
     RECORDS.mkdir(parents=True, exist_ok=True)
     (RECORDS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -90,7 +90,8 @@ def main() -> None:
     ratio = statistics.median(ours / plain for ours, plain in zip(rates["danil"], rates["plain"], strict=True))
     record = {
         "command": f"python benchmarks/train_throughput.py --rounds {rounds}",
-        "backbone": BACKBONE, "size": SIZE, "batch": BATCH, "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "backbone": BACKBONE, "size": SIZE, "batch": BATCH,
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
         "images_per_second": {name: [round(rate, 2) for rate in values] for name, values in rates.items()},
         "median": {name: round(statistics.median(values), 2) for name, values in rates.items()},
         "ratio": round(ratio, 3),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.conftest import TINY, assert_bit_equal
 
 from danil.runs import RunFolder, read_checkpoint
+from training.conftest import TINY, assert_bit_equal
 
 
 def command(out: Path, *settings: str) -> list[str]:

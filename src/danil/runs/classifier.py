@@ -54,7 +54,7 @@ class FittedClassifier:
     ) -> Probabilities:
         """Return each task's class probabilities `(N, K)` for batches of uint8 images `(B, 3, S, S)`."""
         return predicted_probabilities(
-            self.model, batches, self.task, normalize=self.normalize, views=self.recipe.views, advance=advance
+            self.model, batches, self.task, normalize=self.normalize, views=self.recipe.data.views, advance=advance
         )
 
     def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 32) -> pd.DataFrame:
@@ -95,7 +95,7 @@ class FittedClassifier:
             if unknown:
                 raise RunError(f"labels {unknown} are not classes of this run: {', '.join(self.classes)}.")
             indices = torch.tensor([self.classes.index(name) for name in labels])
-        return response_maps(self.model, prepared, indices.to(prepared.device).clone())
+        return response_maps(self.model, prepared, indices.to(prepared.device).clone(), task=self.task)
 
 
 def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:

@@ -28,7 +28,10 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials."""
+    """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials.
+
+    `views` symmetries of the square are fused at prediction (1: the image alone).
+    """
 
     source: str | None = None
     size: Annotated[int, Field(ge=16, le=4096)] = 224
@@ -36,7 +39,7 @@ class Data(Section):
     limit: Count | None = None
     cache: Literal["memory", "none"] = "memory"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
-    preprocessing: Literal["none", "dil"] = "none"
+    views: Literal[1, 2, 4, 8] = 1
 
 
 class Split(Section):
@@ -64,7 +67,7 @@ class Model(Section):
 class Objective(Section):
     """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`)."""
 
-    name: Literal["base", "danil", "ohem", "batch_selection", "multitask", "dil", "canet", "canet_single"] = "danil"
+    name: Literal["base", "danil", "ohem", "batch_selection", "multitask", "canet", "canet_single"] = "danil"
     weight: NonNegative = 1e-5
     epsilon: Positive = 1e-4
     formulation: Literal["margin", "literal"] = "margin"
@@ -133,16 +136,9 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
     @property
-    def head(self) -> Literal["linear", "dropout", "canet", "canet_single"]:
+    def head(self) -> Literal["linear", "canet", "canet_single"]:
         """Return the network's head, which the objective decides."""
-        if self.objective.name in ("canet", "canet_single"):
-            return self.objective.name
-        return "dropout" if self.objective.name == "dil" else "linear"
-
-    @property
-    def views(self) -> int:
-        """Return how many views of an image are fused at prediction time."""
-        return 8 if self.objective.name == "dil" else 1
+        return self.objective.name if self.objective.name in ("canet", "canet_single") else "linear"
 
 
 def read_recipe(

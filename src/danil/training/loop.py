@@ -82,7 +82,7 @@ def run_epoch(loop: Loop, training: Training) -> None:
     if training.order is None:
         training.order = torch.from_numpy(training.sampler.order(position.epoch))
     for batch in epoch_batches(loop, training):
-        images, targets = loop.normalize(batch.images), on_device(batch.targets, loop.normalize.device)
+        images, targets = loop.normalize(batch.images), prepared_targets(loop, batch)
         loop.model.train()
         with loop.fabric.autocast():
             terms = training.objective(loop.model, images, targets)
@@ -145,11 +145,13 @@ def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
     )
 
 
-def on_device(targets: Tensor | dict[str, Tensor], device: torch.device) -> Tensor | dict[str, Tensor]:
-    """Return the targets on the network's device."""
-    if isinstance(targets, Tensor):
+def prepared_targets(loop: Loop, batch: Batch) -> Tensor | dict[str, Tensor]:
+    """Return the targets on the network's device; by task where the network answers by task."""
+    device, targets = loop.normalize.device, batch.targets
+    if isinstance(targets, Tensor) and loop.recipe.head == "linear":
         return targets.to(device, non_blocking=True)
-    return {task: labels.to(device, non_blocking=True) for task, labels in targets.items()}
+    tasks = {loop.images.manifest.task: targets} if isinstance(targets, Tensor) else targets
+    return {task: labels.to(device, non_blocking=True) for task, labels in tasks.items()}
 
 
 def check(terms: Terms, training: Training, loop: Loop, rows: Tensor) -> None:
@@ -187,7 +189,7 @@ def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
         task = loop.validation.manifest.task
         batches = (batch.images for batch in loader(loop.validation, None, batch_size=64))
         found = predicted_probabilities(
-            training.predictor, batches, task, normalize=loop.normalize, views=loop.recipe.views
+            training.predictor, batches, task, normalize=loop.normalize, views=loop.recipe.data.views
         )[task].argmax(1)
         known = labels >= 0
         row["validation_accuracy"] = float((found == labels)[known].mean())

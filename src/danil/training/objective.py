@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from danil.data.manifest import Manifest
-from danil.objectives import CrossEntropy, DistractorAware, HardExamples
+from danil.objectives import CrossDisease, CrossEntropy, DistractorAware, HardExamples
 from danil.runs.recipe import Recipe, RecipeError
 
 
@@ -24,6 +24,13 @@ def create_objective(recipe: Recipe, train: Manifest) -> nn.Module:
         )
     weights = class_weights(train) if recipe.train.balance == "weights" else None
     base = CrossEntropy(class_weights=weights, label_smoothing=chosen.label_smoothing)
+    if chosen.name == "multitask" and len(train.tasks) == 1:
+        raise RecipeError(
+            f"`objective.name` is `multitask`, but `{train.source}` has one task, `{train.task}`. "
+            "Name more label columns, e.g. `ham10000:FOLDER?tasks=dx,localization` or `csv:FILE?label=grade,edema`."
+        )
+    if chosen.name in ("canet", "canet_single"):
+        return CrossDisease(base=base)
     if chosen.name == "ohem":
         return HardExamples(keep=chosen.keep, base=base)
     if chosen.name != "danil":
