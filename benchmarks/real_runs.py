@@ -3,8 +3,8 @@
     python benchmarks/real_runs.py train [NAME …] [--threads 1]   # trains what has no record yet
     python benchmarks/real_runs.py table                          # README's table from results/runs/*.json
 
-Each record in results/runs/ is small JSON: the command, the duration (wall and CPU), the metrics with intervals. Expects
-the images in ../shared/data and weights in ../shared/weights beside the checkout.
+Each record in results/runs/ is small JSON: the command, the duration (wall and CPU), the metrics with intervals.
+Expects the images in ../shared/data and weights in ../shared/weights beside the checkout.
 """
 
 import argparse

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from danil.data.fake import write_fake
 
-TINY = ["--recipe", "paper", "--set", "model.backbone=test_resnet", "--set", "model.weights=none", "--set", "data.size=32",
-        "--set", "train.epochs=1", "--set", "train.batch_size=4"]  # fmt: skip
+KEYS = ("model.backbone=test_resnet", "model.weights=none", "data.size=32", "train.epochs=1", "train.batch_size=4")
+TINY = ["--recipe", "paper", *(word for key in KEYS for word in ("--set", key))]
 
 
 def images(folder, **counts):
@@ -103,7 +103,8 @@ def test_a_wrong_choice_offers_the_nearest(danil, tmp_path, words, expected):
 def test_weights_of_another_architecture_are_refused_with_tensors_named(danil, tmp_path):
     data = images(tmp_path / "data", a=8, b=8)
     save_file({"layer.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
-    answer = danil("train", data, *TINY, "--set", f"model.weights={tmp_path}/other.safetensors", "--out", tmp_path / "run")
+    weights = f"model.weights={tmp_path}/other.safetensors"
+    answer = danil("train", data, *TINY, "--set", weights, "--out", tmp_path / "run")
     assert answer.code == 2
     assert "other.safetensors" in answer.err
     assert "layer.weight" in answer.err
