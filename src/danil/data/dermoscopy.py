@@ -78,7 +78,7 @@ def _structures(order: Order, picture: Picture, lesion: Field, rim: Field, dark:
     turn, start = rng.uniform(0, 2 * np.pi), 0.30 - 0.28 * order.difficulty**0.7
     beside = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
     patch = smoothstep(beside, start, start + 0.03) * np.float32(order.difficulty > 0)
-    strength = np.float32((0.12 + 0.88 * (1 - order.difficulty) ** 1.5) * order.shared("contrast").uniform(0.75, 1.0))
+    strength = np.float32((0.20 + 0.80 * (1 - order.difficulty) ** 1.8) * order.shared("contrast").uniform(0.75, 1.0))
     parts: tuple[tuple[int, Field, Role], ...] = (
         (order.label, 1 - patch, "evidence"),
         (rival, patch, "distractors"),

@@ -86,10 +86,10 @@ def _lymphocytes(order: Order) -> Stencil:
     """Return crowds of small round nuclei: many when inflamed, else none or, where inflammation is the rival, few."""
     rng, cells = order.own("lymphocytes"), Stencil(order.side)
     seeming = order.rival(len(CLASSES)) == _INFLAMED
-    count = round(420 - 330 * order.difficulty) if order.label == _INFLAMED else round(90 * order.difficulty) * seeming
-    crowds = rng.uniform(0, 1, (6, 2))
-    places = crowds[rng.integers(0, 6, count)] + rng.normal(0, 0.17, (count, 2))
-    nuclei(rng, cells, places, 0.0, 0.027, 0.95, 0.06)
+    count = round(460 - 360 * order.difficulty) if order.label == _INFLAMED else round(90 * order.difficulty) * seeming
+    crowds, spread = rng.uniform(0, 1, (5, 2)), 0.06 + 0.10 * order.difficulty
+    places = crowds[rng.integers(0, 5, count)] + rng.normal(0, spread, (count, 2))
+    nuclei(rng, cells, places, 0.0, 0.029, 0.95, 0.06)
     return cells
 
 
