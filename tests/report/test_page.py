@@ -30,7 +30,7 @@ def test_missing_numbers_become_a_dash():
 def test_numbers_are_rounded_and_signed():
     assert number(0.12345) == "0.123"
     assert signed(-0.5, 1) == "−0.5"
-    assert interval(-0.1, 0.25, 2, sign=True) == "[−0.10, +0.25]"
+    assert interval(-0.1, 0.25, 2, sign=True) == "[−0.10,\N{NO-BREAK SPACE}+0.25]"
     assert percent(0.5) == "50.0 %"
 
 

@@ -79,7 +79,7 @@ def test_the_metrics_shown_are_those_of_the_file(report):
     text = report.read_text()
     accuracy = json.loads((report.parent / "metrics.json").read_text())["metrics"]["accuracy"]
     assert f"<strong>{accuracy['value']:.3f}</strong>" in text
-    assert f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in text
+    assert f"[{accuracy['low']:.3f},\N{NO-BREAK SPACE}{accuracy['high']:.3f}]" in text
     assert f"{100 * accuracy['value']:.1f} % were given the right class" in text
 
 

@@ -100,8 +100,8 @@ def shared_groups(table: pd.DataFrame) -> int:
     return int(table.loc[test, "group"].isin(set(table.loc[~test & table["split"].notna(), "group"])).sum())
 
 
-def cautions(record: RunRecord) -> list[str]:
-    """Return what a reader must know before believing the numbers."""
+def cautions(record: RunRecord, notes: bool = True) -> list[str]:
+    """Return what a reader must know before believing the numbers, with the notes of `metrics.json` where wanted."""
     found: list[str] = []
     if str(record.data["source"]).startswith("synthetic:"):
         found.append("These images are synthetic, drawn by a program. The numbers say nothing about real images.")
@@ -117,7 +117,7 @@ def cautions(record: RunRecord) -> list[str]:
             )
     elif record.manifest is not None:
         found.append("Nothing is known of patients: images of one patient may lie on both sides of the split.")
-    return found + ([] if record.metrics is None else [str(note) for note in record.metrics.get("notes", [])])
+    return found + ([str(note) for note in (record.metrics or {}).get("notes", [])] if notes else [])
 
 
 def protocol(recipe: Recipe) -> list[str]:
@@ -125,7 +125,7 @@ def protocol(recipe: Recipe) -> list[str]:
     train, model, split, data = recipe.train, recipe.model, recipe.split, recipe.data
     weights = WEIGHTS.get(model.weights, f"initial weights from {Path(model.weights).name}")
     rate = f"learning rate {train.lr:g} ({train.schedule})"
-    views = f"Each test image was predicted in {recipe.views} views, their probabilities averaged."
+    views = f"Each test image was predicted in {recipe.data.views} views, their probabilities averaged."
     drawn = f"{100 * split.test:g} % test and {100 * split.validation:g} % validation where parts are drawn"
     return [
         f"Split: {split.kind}, {drawn}, seed {split.seed}"
@@ -135,7 +135,7 @@ def protocol(recipe: Recipe) -> list[str]:
         f"Training: {train.epochs} epochs at most, batches of {train.batch_size}, {train.optimizer}, {rate}, "
         f"weight decay {train.weight_decay:g}, seed {recipe.seed}. {BALANCE[train.balance]}",
         SELECTION[train.select],
-        *([views] if recipe.views > 1 else []),
+        *([views] if recipe.data.views > 1 else []),
     ]
 
 

@@ -68,6 +68,26 @@ def curves(
     return chart(draw, f"{title} over {len(table)} epochs: {told}.", caption)
 
 
+def compared_curves(logs: Mapping[str, pd.DataFrame], column: str, title: str, caption: str) -> Chart | None:
+    """Return one column over the epochs with a line for each run; `None` where no run has it."""
+    known = {name: log for name, log in logs.items() if column in log and log[column].notna().any()}
+    if not known:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for place, (name, log) in enumerate(known.items()):
+            axes.plot(log["epoch"], log[column], marker="o", markersize=3.5, label=name, **series(place))
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0)
+        axes.legend()
+
+    told = "; ".join(
+        f"{name} from {log[column].iloc[0]:.3g} to {log[column].iloc[-1]:.3g}" for name, log in known.items()
+    )
+    return chart(draw, f"{title} by epoch: {told}.", caption)
+
+
 PLAIN = FuncFormatter(lambda value, place: f"{value:g}")
 
 
@@ -174,6 +194,25 @@ def risk_coverage_chart(predictions: Predictions) -> Chart:
     half = float(curve.risk[np.searchsorted(curve.coverage, 0.5)])
     alt = f"Error among answered images: {half:.3f} on the more confident half, {curve.risk[-1]:.3f} on all."
     return chart(draw, alt, "What is gained by leaving the least confident images to a person.")
+
+
+def decision_chart(name: str, curve: Mapping[str, Sequence[float]]) -> Chart:
+    """Return the net benefit of acting on the network's probability for a class, on everyone, and on no one."""
+    thresholds, model, everyone = (np.asarray(curve[key]) for key in ("thresholds", "model", "everyone"))
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0, color=MUTED, linewidth=1, linestyle=":", label="no one")
+        axes.plot(thresholds, everyone, label="everyone", **series(1))
+        axes.plot(thresholds, model, label="network", **series(0))
+        top = max(float(model.max()), float(everyone.max()), 0.01)
+        axes.set(title=f"Decision curve: {shorten(name, 30)}", xlabel="probability from which on to act", xlim=(0, 1))
+        axes.set(ylabel="net benefit", ylim=(-0.25 * top, 1.1 * top))
+        axes.legend()
+
+    ahead = thresholds[model > np.maximum(everyone, 0)]
+    told = f"best between {ahead.min():.2f} and {ahead.max():.2f}" if len(ahead) else "nowhere best"
+    caption = f"Net benefit of acting on the probability of {name}; needs calibrated probabilities."
+    return chart(draw, f"Decision curve of {name}: acting on the network is {told}.", caption)
 
 
 def squared(axes: Axes, title: str, x: str, y: str) -> None:

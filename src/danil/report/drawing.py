@@ -76,7 +76,7 @@ def chart(draw: Callable[[Axes], None], alt: str, caption: str = "", size: tuple
 
 def series(place: int) -> dict[str, Any]:
     """Return colour and dashes of the n-th line; they tell apart also without colour."""
-    return {"color": SERIES[place % len(SERIES)], "linestyle": DASHES[place // 2 % len(DASHES)]}
+    return {"color": SERIES[place % len(SERIES)], "linestyle": DASHES[place % len(DASHES)]}
 
 
 def inline(source: bytes, alt: str) -> str:

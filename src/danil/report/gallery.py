@@ -25,12 +25,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class Case:
-    """Hold one test image with its three maps."""
+    """Hold one test image with its three maps: its path, its label, what was predicted and with which probability."""
 
-    title: str
     note: str
-    right: bool
+    label: str
+    found: str
+    share: float
     tiles: tuple[Tile, ...]
+
+    @property
+    def right(self) -> bool:
+        """Tell whether the prediction is right."""
+        return self.found == self.label
 
 
 def gallery_rows(predictions: Predictions, count: int, right: int = 0) -> list[int]:
@@ -58,7 +64,6 @@ def gallery_cases(
     cases: list[Case] = []
     for place, row in enumerate(rows):
         found, share = names[predictions.found[row]], float(predictions.probabilities[row].max())
-        right = found == labels[place]
         rival = names[int(maps.rivals[place])]
         tiles = (
             photo_tile(shown[place], labels[place], found),
@@ -66,9 +71,7 @@ def gallery_cases(
             map_tile(maps.rival[place], "A⁻", rival),
             map_tile(maps.difference[place], "A⁺ − A⁻", f"{labels[place]} − {rival}"),
         )
-        title = f"{labels[place]}, {'rightly predicted' if right else f'taken for {found}'}"
-        note = f"{predictions.paths[row]}: probability of {found} {share:.2f}"
-        cases.append(Case(title, note, right, tiles))
+        cases.append(Case(str(predictions.paths[row]), labels[place], found, share, tiles))
     return cases
 
 

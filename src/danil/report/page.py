@@ -62,11 +62,11 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int = 3, sign: bool = False) -> str:
-    """Return `[low, high]`, an en dash where a bound is missing."""
+    """Return `[low, high]`, never broken over lines, an en dash where a bound is missing."""
     if not (known(low) and known(high)):
         return NOTHING
     show = signed if sign else number
-    return f"[{show(low, digits)}, {show(high, digits)}]"
+    return f"[{show(low, digits)},\N{NO-BREAK SPACE}{show(high, digits)}]"
 
 
 def coded(text: str) -> Markup:

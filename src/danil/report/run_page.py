@@ -1,5 +1,6 @@
 """The report of one run: a single HTML file in the run folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from danil.report.gallery import Case, gallery_cases, gallery_rows
 from danil.report.measures import measure_groups, per_class
 from danil.report.page import write_page
 from danil.report.record import RunRecord, read_record
+from danil.report.sections import Section, calibration_section, operating_section, subgroup_section
 from danil.report.story import limits, summary, tiles
-from danil.runs import CheckpointError, FittedClassifier, RunError, open_run, run_manifest
+from danil.runs import CheckpointError, RunError, open_run, run_manifest
 from danil.statistics.confusion import confusion_matrix
 from danil.statistics.predictions import Predictions
 
@@ -67,7 +69,9 @@ def run_context(record: RunRecord, cases: list[Case], note: str | None) -> dict[
         if usable is None
         else confusion_matrix(usable.labels, usable.found, len(record.classes)).tolist(),
         "curves": [] if usable is None else curve_charts(usable),
-        "calibration": [] if usable is None else [reliability_chart(usable), risk_coverage_chart(usable)],
+        "calibration": calibration(record, usable),
+        "operating": operating_section(record.metrics),
+        "subgroups": subgroup_section(record.metrics),
         "cases": cases,
         "gallery_note": note,
         "protocol": protocol(record.recipe),
@@ -87,7 +91,9 @@ def contents(context: dict[str, Any]) -> list[tuple[str, str]]:
         ("metrics", "Metrics", context["measures"]),
         ("classes", "Class by class", context["per_class"] or context["confusion"] is not None),
         ("curves", "ROC and precision–recall", context["curves"]),
-        ("calibration", "Calibration", context["calibration"]),
+        ("calibration", "Calibration", context["calibration"].charts or context["calibration"].texts),
+        ("operating", "Operating points", context["operating"]),
+        ("subgroups", "Subgroups", context["subgroups"]),
         ("gallery", "Response maps", context["cases"] or context["gallery_note"]),
         ("protocol", "Protocol", True),
         ("provenance", "Provenance", True),
@@ -99,6 +105,12 @@ def contents(context: dict[str, Any]) -> list[tuple[str, str]]:
 def curve_charts(predictions: Predictions) -> list[Chart]:
     """Return ROC and precision–recall, where a class can be told from the rest."""
     return [item for item in (roc_chart(predictions), precision_recall_chart(predictions)) if item is not None]
+
+
+def calibration(record: RunRecord, usable: Predictions | None) -> Section:
+    """Return reliability and risk–coverage of the predictions, and what `metrics.json` says of them."""
+    drawn = [] if usable is None else [reliability_chart(usable), risk_coverage_chart(usable)]
+    return replace(calibration_section(record.metrics), charts=drawn)
 
 
 def gallery(record: RunRecord, data: str | None) -> tuple[list[Case], str | None]:
@@ -121,11 +133,3 @@ def within_budget(cases: list[Case]) -> list[Case]:
     """Return the first cases whose pictures fit the budget, at least one."""
     sizes = np.cumsum([sum(len(tile.uri) for tile in case.tiles) for case in cases])
     return cases[: max(1, int((sizes <= BUDGET).sum()))]
-
-
-def gallery_of(fitted: FittedClassifier, record: RunRecord, rows: list[int], data: str | None = None) -> list[Case]:
-    """Return the cases of chosen test rows, for a page that compares runs."""
-    assert record.predictions is not None
-    store = run_manifest(record.folder, data).store
-    images = [store.read(record.predictions.paths[row]) for row in rows]
-    return gallery_cases(fitted, record.predictions, rows, images)

@@ -1,0 +1,135 @@
+"""The report of a comparison: methods side by side on the same test images, on one HTML page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from danil.report.card import TextTable, cautions, counted, data_facts
+from danil.report.charts import compared_curves
+from danil.report.differences import difference_table, method_table
+from danil.report.drawing import Chart
+from danil.report.measures import SHOWN
+from danil.report.page import write_page
+from danil.report.record import RunRecord, read_record
+from danil.statistics.confusion import confusion_matrix
+from danil.statistics.tables import read_predictions
+
+CONTENTS = (
+    ("summary", "Summary"),
+    ("methods", "Methods"),
+    ("pairs", "Differences"),
+    ("classes", "Confusion matrices"),
+    ("training", "Training"),
+    ("protocol", "Protocol"),
+    ("provenance", "Runs"),
+)
+CURVES = {
+    "cross_entropy": ("Cross-entropy", "Mean loss of each epoch, without other terms; first run of each method."),
+    "validation_macro_f1": ("Validation macro-F1", "After each epoch; first run of each method."),
+    "share_wrong": ("Wrong images", "Share of training images got wrong; first run of each method."),
+}
+
+
+def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> Path:
+    """Write one page from the document of `danil.evaluation.compare_runs` and return its path.
+
+    Confusion matrices and curves are those of the runs the document names, where these are run folders.
+
+    Raises:
+        RunError, PredictionsError: a run that the document names is gone or damaged.
+    """
+    methods: Mapping[str, Any] = comparison["methods"]
+    records = {name: record_of(method["runs"][0]) for name, method in methods.items()}
+    known = {name: record for name, record in records.items() if record is not None}
+    first = next(iter(known.values()), None)
+    differences = [difference_table(comparison, pair) for pair in comparison["pairs"]]
+    drawn = training(known)
+    return write_page(
+        path,
+        "comparison.html.j2",
+        title=f"Comparison of {', '.join(methods)}",
+        subtitle=f"{counted(comparison['images'], 'test image')} in {counted(comparison['groups'], 'group')}, "
+        f"{counted(len(comparison['classes']), 'class')}: {', '.join(comparison['classes'])}",
+        contents=[item for item in CONTENTS if item[0] != "training" or drawn],
+        summary=summary(comparison),
+        verdicts=[table.verdict for table in differences],
+        notes=[*comparison["notes"], *([] if first is None else cautions(first, notes=False))],
+        methods=method_table(comparison),
+        differences=differences,
+        mcnemar=mcnemar_table(comparison),
+        classes=comparison["classes"],
+        confusions=[(name, confusion(method["runs"][0])) for name, method in methods.items()],
+        training=drawn,
+        protocol=recipe_table(known),
+        data=[] if first is None else data_facts(first),
+        runs=[(name, ", ".join(method["runs"])) for name, method in methods.items()],
+    )
+
+
+def record_of(run: str) -> RunRecord | None:
+    """Return the run's record, `None` for a table of predictions alone."""
+    return None if Path(run).is_file() else read_record(run)
+
+
+def summary(comparison: Mapping[str, Any]) -> list[str]:
+    """Return what was compared, in words."""
+    trainings = sum(len(method["runs"]) for method in comparison["methods"].values())
+    corrected = len(comparison["pairs"])
+    return [
+        f"{counted(len(comparison['methods']), 'method')} from {counted(trainings, 'training')}, tested on the same "
+        f"{counted(comparison['images'], 'image')}. Verdicts are about {SHOWN[comparison['metric']][0]}"
+        + (f", corrected (Holm) for {corrected} pairs." if corrected > 1 else "."),
+    ]
+
+
+def mcnemar_table(comparison: Mapping[str, Any]) -> TextTable:
+    """Return McNemar's p-values and the p-values behind the verdicts."""
+    metric = comparison["metric"]
+    rows = [
+        [
+            f"{pair['first']} against {pair['second']}",
+            probability(pair["differences"][metric]["p"]),
+            probability(pair["differences"][metric]["p_holm"]),
+            ", ".join(probability(value) for value in pair["mcnemar"]),
+        ]
+        for pair in comparison["pairs"]
+    ]
+    head = ["pair", f"p, {SHOWN[metric][0]}", "corrected (Holm)", "McNemar's p, by pair of runs"]
+    return TextTable("Tests", head, rows)
+
+
+def probability(value: float | None) -> str:
+    """Return a p-value."""
+    return "–" if value is None else f"{value:.2g}"
+
+
+def confusion(run: str) -> list[list[int]]:
+    """Return a run's confusion matrix on the labelled images."""
+    table = read_predictions(run if Path(run).is_file() else Path(run) / "predictions.csv")
+    return confusion_matrix(table.labels, table.found, len(table.classes)).tolist()
+
+
+def training(records: Mapping[str, RunRecord]) -> list[Chart]:
+    """Return curves with a line per method."""
+    logs = {name: record.log for name, record in records.items() if record.log is not None}
+    drawn = [compared_curves(logs, column, title, caption) for column, (title, caption) in CURVES.items()]
+    return [item for item in drawn if item is not None]
+
+
+def recipe_table(records: Mapping[str, RunRecord]) -> TextTable | None:
+    """Return the recipe keys in which methods differ; `None` where no recipe is known."""
+    flat = {name: flattened(record.recipe.model_dump()) for name, record in records.items()}
+    if not flat:
+        return None
+    keys = list(dict.fromkeys(key for values in flat.values() for key in values))
+    odd = [key for key in keys if key != "seed" and len({str(values.get(key)) for values in flat.values()}) > 1]
+    rows = [[key, *(str(values.get(key, "–")) for values in flat.values())] for key in odd]
+    return TextTable("Keys of the recipe in which the methods differ", ["key", *flat], rows)
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `section.key` → value."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
