@@ -29,16 +29,13 @@ def evidence_run(
     Give the table, or the difference of two runs' tables, to `score_intervals` with its `group` column.
 
     Raises:
-        RunError: the run's data are not synthetic (no masks), or are prepared by `dil`, which moves pixels.
+        RunError: the run's data are not synthetic, so they have no masks.
         ValueError: the run has fewer than 3 classes.
     """
     fitted, manifest = scored_images(run, data, limit)
     store = manifest.store
-    if not isinstance(store, SyntheticImages) or fitted.recipe.data.preprocessing != "none":
-        raise RunError(
-            f"`{run}` was trained on `{manifest.source}` with `data.preprocessing={fitted.recipe.data.preprocessing}`; "
-            "pixel masks exist for `synthetic:…` data without preprocessing only."
-        )
+    if not isinstance(store, SyntheticImages):
+        raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
     tables: list[pd.DataFrame] = []
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
