@@ -73,7 +73,7 @@ class BatchStatistics:
                 stack.enter_context(ReplacedFunctions({functional.batch_norm: self._normalized}))
             yield
         for module, version in zip(self._tracking, before, strict=True):
-            if _version(module) != version and _key(_buffer(module.running_mean), None) not in self._records:
+            if _version(module) != version and id(getattr(module, "running_mean", None)) not in self._records:
                 _refuse(module, "updated its running statistics out of sight")
 
     def normalization(self) -> Callable[..., Tensor]:
@@ -146,9 +146,9 @@ class BatchStatistics:
                     count = global_count(images, group) if isinstance(module, SyncBatchNorm) else len(images)
                     self._records[_key(mean, None)].append(_Written(mean.clone(), variance.clone(), count))
                 factor = _update_factor(module, momentum) if completed else 0.0
-                with torch.no_grad():
-                    for buffer, value in zip((mean, variance), buffers, strict=True):
-                        buffer.copy_(value * (1 - factor) + buffer * factor if completed else value)
+                for buffer, value in zip((mean, variance), buffers, strict=True):
+                    updated = value * (1 - factor) + buffer * factor if completed else value
+                    buffer.data.copy_(updated)  # backward holds the buffer without reading it: no new version
 
 
 def _key(running_mean: Tensor | None, weight: Tensor | None) -> int:
