@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from danil import __version__
-from danil.cli import evaluate, explain, predict, report, split, train
+from danil.cli import compare, demo, evaluate, explain, predict, report, split, train
 
 app = typer.Typer(
     name="danil",
@@ -16,7 +16,17 @@ app = typer.Typer(
     help="From a folder of medical images to an honestly evaluated, explained classifier trained with DANIL. "
     "Research software; not a medical device.",
 )
-for verb in (split.split, train.train, evaluate.evaluate, explain.explain, report.report, predict.predict):
+VERBS = (
+    demo.demo,
+    split.split,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    explain.explain,
+    report.report,
+    predict.predict,
+)
+for verb in VERBS:
     app.command()(verb)
 
 
