@@ -23,6 +23,7 @@ def train(
 
     Example: danil train ham10000:HAM10000 --recipe paper --set objective.name=danil --seed 0 --out runs/ham-danil
     """
+    from danil.evaluation import evaluate_run, summary
     from danil.runs import read_recipe
     from danil.training import train_run
 
@@ -32,8 +33,6 @@ def train(
     folder = train_run(chosen, out, resume=resume, overwrite=overwrite, skip_bad=skip_bad, quiet=quiet)
     if folder is None:
         return
-    from danil.evaluation import evaluate_run, summary
-
     metrics = evaluate_run(folder.path)
     if not quiet:
         typer.echo(summary(metrics))
