@@ -46,13 +46,13 @@ def test_intervals_agree_with_scipy_also_for_groups(made, metric):
         return f1_score(labels, scores > 0.5, average="macro")
 
     reference = stats.bootstrap(
-        (np.arange(80),), statistic, vectorized=False, n_resamples=2000, method="percentile", random_state=1
+        (np.arange(80),), statistic, vectorized=False, n_resamples=1000, method="percentile", random_state=1
     )
     found = interval(predictions, metric)
     width = reference.confidence_interval.high - reference.confidence_interval.low
-    assert found == pytest.approx(tuple(reference.confidence_interval), abs=0.07 * width)
+    assert found == pytest.approx(tuple(reference.confidence_interval), abs=0.1 * width)
     spread = bootstrap(predictions)[0][metric].samples.std()
-    assert spread == pytest.approx(reference.standard_error, rel=0.07)
+    assert spread == pytest.approx(reference.standard_error, rel=0.08)
 
 
 def test_every_resample_draws_as_many_groups_as_there_are():

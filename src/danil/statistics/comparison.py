@@ -6,9 +6,9 @@ from itertools import combinations
 
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
+from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Predictions, PredictionsError
 from danil.statistics.scorer import LOWER_IS_BETTER
 from danil.statistics.two_level import Difference, difference, two_level
@@ -138,10 +138,7 @@ def holm(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Pair]:
     """Return the pairs with p-values corrected after Holm over all pairs, within each metric."""
     corrected: list[dict[str, Difference]] = [{} for _ in pairs]
     for metric in metrics:
-        values = np.array([pair.differences[metric].p for pair in pairs])
-        known = ~np.isnan(values)
-        if known.any():
-            values[known] = multipletests(values[known], method="holm")[1]
+        values = holm_corrected([pair.differences[metric].p for pair in pairs])
         for place, pair in enumerate(pairs):
             old = pair.differences[metric]
             corrected[place][metric] = Difference(old.value, old.low, old.high, old.p, float(values[place]))

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from danil.statistics.bootstrap import RESAMPLES, Bootstrap, bootstrapped, group_codes
+from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Flags, Integers, Predictions, PredictionsError, Texts
 from danil.statistics.proportions import Estimate, proportion, shares_differ
 from danil.statistics.scorer import Scorer
@@ -117,10 +117,7 @@ def subgroup(
 
 def flagged(results: Sequence[Subgroup]) -> list[Subgroup]:
     """Return the subgroups with p-values corrected after Holm."""
-    tested = [place for place, result in enumerate(results) if not np.isnan(result.p)]
-    corrected = np.full(len(results), np.nan)
-    if tested:
-        corrected[tested] = multipletests([results[place].p for place in tested], method="holm")[1]
+    corrected = holm_corrected([result.p for result in results])
     return [
         replace(result, p_holm=float(p), flagged=bool(p < 0.05)) for result, p in zip(results, corrected, strict=True)
     ]

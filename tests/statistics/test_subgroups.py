@@ -1,0 +1,73 @@
+"""Subgroups of metadata columns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from danil.statistics import PredictionsError
+from danil.statistics.subgroups import banded, subgroup_results
+
+
+def test_each_value_of_a_column_has_the_metrics_of_its_own_images(made):
+    predictions = made(n=300)
+    sex = pd.DataFrame({"sex": np.where(np.arange(300) % 3 == 0, "female", "male")})
+    results = subgroup_results(predictions, sex, resamples=200)
+    assert [(row.column, row.value, row.images) for row in results] == [("sex", "female", 100), ("sex", "male", 200)]
+    for row in results:
+        part = predictions.take((sex["sex"] == row.value).to_numpy())
+        assert row.metrics["accuracy"].value == pytest.approx((part.found == part.labels).mean())
+        score = f1_score(part.labels, part.found, average="macro")
+        assert row.metrics["macro_f1"].value == pytest.approx(score)
+        assert row.metrics["macro_f1"].low < score < row.metrics["macro_f1"].high
+    assert results[0].gap == pytest.approx(results[0].metrics["accuracy"].value - results[1].metrics["accuracy"].value)
+
+
+def test_a_large_gap_is_flagged_and_none_is_not(made):
+    easy, hard = made(n=200, skill=4, seed=1), made(n=200, skill=0, seed=2)
+    labels = np.concatenate([easy.labels, hard.labels])
+    probabilities = np.concatenate([easy.probabilities, hard.probabilities])
+    predictions = type(easy).of(labels, probabilities)
+    site = pd.DataFrame({"site": ["a"] * 200 + ["b"] * 200, "coin": [str(row % 2) for row in range(400)]})
+    results = {(row.column, row.value): row for row in subgroup_results(predictions, site, resamples=50)}
+    assert results["site", "b"].flagged
+    assert results["site", "b"].gap < -0.3
+    assert not results["coin", "0"].flagged
+
+
+def test_subgroups_of_few_groups_are_shown_but_not_tested(made):
+    predictions = made(n=300, per_group=3)
+    rare = pd.DataFrame({"device": ["old"] * 30 + ["new"] * 270})
+    old = next(row for row in subgroup_results(predictions, rare, resamples=50) if row.value == "old")
+    assert (old.images, old.groups) == (30, 10)
+    assert np.isnan(old.p)
+    assert not old.flagged
+
+
+def test_ages_come_in_bands_of_20_years_and_missing_ones_are_unknown():
+    ages = pd.Series(["5", "19.9", "20", "45", "60", "79", "80", "101", ""], name="age")
+    bands = ["< 20", "< 20", "20–40", "40–60", "60–80", "60–80", "≥ 80", "≥ 80", "unknown"]
+    assert banded(ages).tolist() == bands
+
+
+def test_other_numbers_come_in_quartiles():
+    numbers = pd.Series(np.arange(1.0, 9.0), name="thickness")
+    assert banded(numbers).tolist() == ["< 2.75"] * 2 + ["2.75–4.5"] * 2 + ["4.5–6.25"] * 2 + ["≥ 6.25"] * 2
+
+
+def test_bands_are_in_order_and_unknown_is_last(made):
+    ages = pd.DataFrame({"age": [*np.linspace(10, 90, 99).astype(str), ""]})
+    values = [row.value for row in subgroup_results(made(n=100), ages, resamples=20)]
+    assert values == ["< 20", "20–40", "40–60", "60–80", "≥ 80", "unknown"]
+
+
+def test_identifiers_and_constant_columns_make_no_subgroups(made):
+    columns = pd.DataFrame({"lesion_id": [f"L{row}" for row in range(100)], "site": ["one"] * 100})
+    assert subgroup_results(made(n=100), columns, resamples=20) == []
+
+
+def test_metadata_of_other_length_or_without_the_column_are_refused(made):
+    with pytest.raises(PredictionsError, match="`metadata` has 3 rows, `predictions` 100"):
+        subgroup_results(made(n=100), pd.DataFrame({"sex": ["f", "m", "f"]}))
+    with pytest.raises(PredictionsError, match="no column `age`; it has sex"):
+        subgroup_results(made(n=2), pd.DataFrame({"sex": ["f", "m"]}), columns=["age"])
