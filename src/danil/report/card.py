@@ -25,6 +25,7 @@ METHODS = {
     "canet_single": "CANet for one label",
 }
 WEIGHTS = {
+    "auto": "pretrained weights",
     "hub": "pretrained weights of timm's hub",
     "package": "ImageNet weights of an installed package",
     "none": "random initial weights",

@@ -52,7 +52,7 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         f"{counted(len(comparison['classes']), 'class')}: {', '.join(comparison['classes'])}",
         contents=[item for item in CONTENTS if item[0] != "training" or drawn],
         summary=summary(comparison),
-        verdicts=[table.verdict for table in differences],
+        verdicts=[f"{pair['first']} against {pair['second']}: {pair['verdict']}." for pair in comparison["pairs"]],
         notes=[*comparison["notes"], *([] if first is None else cautions(first, notes=False))],
         methods=method_table(comparison),
         differences=differences,

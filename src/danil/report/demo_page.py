@@ -93,9 +93,8 @@ def summary(records: Sequence[RunRecord], tables: Sequence[Predictions]) -> list
     tested = counted(len(known), "test image")
     return [
         f"Base was right on {right[0]:.1f} % of {tested}, DANIL on {right[1]:.1f} %.",
-        f"Both networks ({recipe.model.backbone}, from ImageNet weights) learned to tell {len(classes)} classes of "
-        f"drawn skin lesions ({', '.join(classes)}) on the same {images}, in the same order, for {recipe.train.epochs} "
-        "epochs.",
+        f"Both networks ({recipe.model.backbone}) learned to tell {len(classes)} classes of drawn skin lesions "
+        f"({', '.join(classes)}) on the same {images}, in the same order, for {recipe.train.epochs} epochs.",
         "Base minimises cross-entropy. DANIL adds a term that, on every image the network gets wrong, pushes the "
         "response map of the right class away from that of the wrong one.",
         "One training of each is one throw of the dice: whether DANIL helps takes several seeds and real images.",
