@@ -110,6 +110,7 @@ def test_overwrite_does_not_delete_what_is_no_run(tiny, tmp_path):
         ("data.source='synthetic:dermoscopy?images=64&size=32'", "digest"),
         ("data.source='synthetic:fundus?images=60&size=32'", "classes"),
         ("train.lr=0.02", "another recipe"),
+        ("data.size=40", "another recipe"),
     ],
 )
 def test_resume_refuses_other_data_classes_or_recipe(tiny, trained, change, words):
@@ -134,6 +135,9 @@ def test_the_best_weights_are_those_of_the_best_validation_epoch(tiny, tmp_path)
     )
     log = pd.read_csv(folder.log)
     assert {"validation_accuracy", "validation_macro_f1"} <= set(log)
+    held_out = pd.read_csv(folder.path / "validation_predictions.csv")
+    best = log["validation_accuracy"][log["validation_macro_f1"].idxmax()]
+    assert (held_out["label"] == held_out["prediction"]).mean() == pytest.approx(best)
     fitted = open_run(folder.path)
     table = pd.read_csv(folder.predictions, dtype={"path": str})
     from danil.runs import run_manifest

@@ -35,7 +35,7 @@ def train_run(
     skip_bad: bool = False,
     quiet: bool = False,
 ) -> RunFolder | None:
-    """Train as the recipe says into the run folder `out` and predict its test part.
+    """Train as the recipe says into the run folder `out` and predict its test and validation parts.
 
     With `resume` the run goes on from its last checkpoint, or from step 0 without one; the data must be the same. Under
     several processes only the first one returns the folder, the others `None`.
@@ -63,7 +63,7 @@ def train_run(
             fit(loop, training)
     if not fabric.is_global_zero:
         return None
-    predict_test(folder, manifest)
+    write_predictions(folder, manifest)
     return folder
 
 
@@ -164,26 +164,25 @@ def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, o
         create_run(folder.path, recipe, manifest, command_line(), overwrite)
         return
     check_same_data(folder, manifest)
-    was = folder.read_recipe()
-    changed = [
-        f"{section}: {before} → {now}"
-        for (section, before), (_, now) in zip(was.model_dump().items(), recipe.model_dump().items(), strict=True)
-        if before != now and section != "data"
-    ]
+    was, now = (one.model_dump() for one in (folder.read_recipe(), recipe))
+    was["data"]["source"] = now["data"]["source"]  # the data may have moved; their digest has been compared
+    changed = [f"{section}: {was[section]} → {now[section]}" for section in now if was[section] != now[section]]
     if changed:
         raise RunError(
             f"`{folder.path}` was started with another recipe ({'; '.join(changed)}). Resume it with its own settings."
         )
 
 
-def predict_test(folder: RunFolder, manifest: Manifest) -> None:
-    """Write the predictions on the test part (nothing where there is none), one table per task."""
-    test = manifest.part("test")
-    if not len(test):
-        return
+def write_predictions(folder: RunFolder, manifest: Manifest) -> None:
+    """Write the predictions on the test part, and on the validation part where there is one; a table per task."""
     fitted = open_run(folder.path)
-    images = Images(test, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
-    probabilities = fitted.probabilities(batch.images for batch in loader(images, None, batch_size=64))
-    for task in manifest.tasks:
-        name = folder.predictions if task == fitted.task else folder.path / f"predictions_{task}.csv"
-        write_atomically(name, predictions_table(test, probabilities, task).to_csv(index=False))
+    for part, prefix in (("test", ""), ("validation", "validation_")):
+        chosen = manifest.part(part)
+        if not len(chosen):
+            continue
+        images = Images(chosen, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
+        probabilities = fitted.probabilities(batch.images for batch in loader(images, None, batch_size=64))
+        for task in manifest.tasks:
+            name = f"{prefix}predictions.csv" if task == fitted.task else f"{prefix}predictions_{task}.csv"
+            table = predictions_table(chosen, probabilities, task)
+            write_atomically(folder.path / name, table.to_csv(index=False))
