@@ -1,10 +1,10 @@
-"""Say what each of `twice_differentiable`'s changes saves: the second pass with all of them, and with each one left out.
+"""Say what each change saves: the second pass with all of them, and with each one left out.
 
     python benchmarks/second_order_changes.py          # counts kernels on the meta device: a minute, no noise
-    python benchmarks/second_order_changes.py --time   # times them too, in processor seconds of one thread: about 10 minutes
+    python benchmarks/second_order_changes.py --time   # times them too, in processor seconds of one thread: 10 minutes
 
-The batch is 32 images, 8 of them wrong (r = 0.25), 112 px (Inception 128), running statistics in the second pass. Writes
-results/second_order_changes.json and the table in docs/second_order.md between its two markers.
+The batch is 32 images, 8 of them wrong (r = 0.25), 112 px (Inception 128), running statistics in the second pass.
+Writes results/second_order_changes.json and the table in docs/second_order.md between its two markers.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def left_out(rules: set[Any]) -> Iterator[None]:
 
 @contextmanager
 def without_matrix_products() -> Iterator[None]:
-    with mock.patch.object(bilinear._Convolution, "is_linear", lambda _: False):
+    with mock.patch.object(bilinear._Convolution, "is_linear", return_value=False):
         yield
 
 
