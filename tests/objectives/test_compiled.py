@@ -38,6 +38,7 @@ def test_a_wrapped_network_gives_the_eager_gradient_and_buffers(factory, normali
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at it
 def test_a_network_compiled_in_place_or_in_a_part_gives_the_eager_gradient():
     for compiled_part in (lambda network: network, lambda network: network[3]):
         network = torch.nn.Sequential(*made(normalized)[:3], made(normalized)[3:])
