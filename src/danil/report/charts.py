@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,11 @@ from danil.statistics.predictions import Predictions
 from danil.statistics.selective import risk_coverage
 
 Array = np.ndarray[Any, Any]
+Corner = Literal["lower left", "lower right"]
 POINTS = 250
 """A drawn curve has at most this many points."""
+INSIDE, LINES = 6, 12
+"""Up to so many classes the legend stands inside the axes; at most so many classes have a line."""
 NO_LOSS = {"epoch", "step", "lr", "seconds", "share_wrong", "gradient_ratio"}
 WRONG_CAPTION = "Share of training images that the network got wrong: those on which DANIL's term acts."
 DISTANCE_CAPTION = "Squared distance of A⁺ and A⁻ on wrong images: quantiles over each batch. The term is λ / (d + ε)."
@@ -124,13 +127,12 @@ def roc_chart(predictions: Predictions) -> Chart | None:
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-        class_lines(axes, found, areas)
+        class_lines(axes, found, areas, "class (area)", "lower right")
         squared(axes, "ROC, one class against the rest", "1 − specificity", "sensitivity")
-        axes.legend(loc="lower right", title="class (area)", alignment="left")
 
     told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    caption = "Area under the curve in brackets; the dotted line is chance."
-    return chart(draw, f"ROC curves, one class against the rest. Areas: {told}.", caption)
+    caption = f"Area under the curve in brackets; the dotted line is chance.{fewer(areas)}"
+    return chart(draw, f"ROC curves, one class against the rest. Areas: {told}.", caption, height(areas))
 
 
 def precision_recall_chart(predictions: Predictions) -> Chart | None:
@@ -146,19 +148,37 @@ def precision_recall_chart(predictions: Predictions) -> Chart | None:
     areas = {name: float(-np.sum(np.diff(recall) * precision[:-1])) for name, (recall, precision) in found.items()}
 
     def draw(axes: Axes) -> None:
-        class_lines(axes, found, areas)
+        class_lines(axes, found, areas, "class (average precision)", "lower left")
         squared(axes, "Precision and recall, one class against the rest", "recall (sensitivity)", "precision (PPV)")
-        axes.legend(loc="lower left", title="class (average precision)", alignment="left")
 
     told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    caption = "Average precision in brackets. Chance is each class's share of the images."
-    return chart(draw, f"Precision–recall curves, one class against the rest. Average precision: {told}.", caption)
+    caption = f"Average precision in brackets. Chance is each class's share of the images.{fewer(areas)}"
+    alt = f"Precision–recall curves, one class against the rest. Average precision: {told}."
+    return chart(draw, alt, caption, height(areas))
 
 
-def class_lines(axes: Axes, found: Mapping[str, tuple[Array, Array]], areas: Mapping[str, float]) -> None:
-    """Draw a line per class with its area in the legend."""
-    for place, (name, columns) in enumerate(found.items()):
-        axes.plot(*thinned(*columns), label=f"{shorten(name, 26)} ({areas[name]:.3f})", **series(place))
+def class_lines(
+    axes: Axes, found: Mapping[str, tuple[Array, Array]], areas: Mapping[str, float], title: str, place: Corner
+) -> None:
+    """Draw a line per class with its area in the legend: inside, or below the axes where there are many."""
+    worst = sorted(found, key=lambda name: areas[name])[:LINES]
+    for index, name in enumerate(name for name in found if name in worst):
+        axes.plot(*thinned(*found[name]), label=f"{shorten(name, 26)} ({areas[name]:.3f})", **series(index))
+    if len(found) <= INSIDE:
+        axes.legend(loc=place, title=title, alignment="left")
+    else:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, title=title, alignment="left")
+
+
+def fewer(areas: Mapping[str, float]) -> str:
+    """Return that not every class has a line, nothing where each has."""
+    return f" Drawn: the {LINES} of {len(areas)} classes with the smallest areas." if len(areas) > LINES else ""
+
+
+def height(areas: Mapping[str, float]) -> tuple[float, float]:
+    """Return the size of a chart with room for a legend below where classes are many."""
+    rows = -(-min(len(areas), LINES) // 2) if len(areas) > INSIDE else 0
+    return 4.8, 3.5 + 0.21 * rows
 
 
 def reliability_chart(predictions: Predictions) -> Chart:

@@ -48,6 +48,7 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 9.5,
     "lines.linewidth": 1.8,
 }
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
@@ -81,7 +82,7 @@ def series(place: int) -> dict[str, Any]:
 
 def inline(source: bytes, alt: str) -> str:
     """Return matplotlib's SVG as markup for the inside of a page: labelled, recoloured, its ids its own."""
-    root = ElementTree.fromstring(source)
+    root = ElementTree.fromstring(NOT_XML.sub("", source.decode()))
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in {f"{SVG}metadata", f"{SVG}style"}:

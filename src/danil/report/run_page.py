@@ -28,6 +28,8 @@ from danil.statistics.confusion import confusion_matrix
 from danil.statistics.predictions import Predictions
 
 GALLERY = 8
+MATRIX = 50
+"""Classes up to which a confusion matrix is shown."""
 BUDGET = 3_500_000
 """Bytes that the gallery may take, so that a page stays below 5 MB."""
 
@@ -65,9 +67,7 @@ def run_context(record: RunRecord, cases: list[Case], note: str | None) -> dict[
         "measures": groups,
         "classes": record.classes,
         "per_class": per_class(record.metrics),
-        "confusion": None
-        if usable is None
-        else confusion_matrix(usable.labels, usable.found, len(record.classes)).tolist(),
+        "confusion": None if usable is None else confusion(usable),
         "curves": [] if usable is None else curve_charts(usable),
         "calibration": calibration(record, usable),
         "operating": operating_section(record.metrics),
@@ -100,6 +100,12 @@ def contents(context: dict[str, Any]) -> list[tuple[str, str]]:
         ("card", "Model card", True),
     )
     return [(anchor, name) for anchor, name, there in wanted if there]
+
+
+def confusion(predictions: Predictions) -> list[list[int]] | None:
+    """Return the counts, rows labels, columns predictions; `None` for more classes than a page can show."""
+    classes = len(predictions.classes)
+    return confusion_matrix(predictions.labels, predictions.found, classes).tolist() if classes <= MATRIX else None
 
 
 def curve_charts(predictions: Predictions) -> list[Chart]:

@@ -1,8 +1,11 @@
 """The summary of a run in plain words, and the limits its model card states."""
 
+import numpy as np
+
 from danil.report.card import counted
 from danil.report.measures import Measure, MeasureGroup
 from danil.report.record import RunRecord
+from danil.statistics.confusion import confusion_matrix
 
 Tiles = list[tuple[str, str, str]]
 SHOWN = ("accuracy", "macro_f1", "balanced_accuracy")
@@ -52,17 +55,14 @@ def worst_confusion(record: RunRecord) -> str | None:
     """Return the class most often taken for one other class, by share of its images."""
     if record.predictions is None:
         return None
-    labels, found = record.predictions.labels, record.predictions.found
-    worst: tuple[float, int, int, int, int] | None = None
-    for label in range(len(record.classes)):
-        images = int((labels == label).sum())
-        for other in range(len(record.classes)):
-            taken = int(((labels == label) & (found == other)).sum())
-            if other != label and taken and (worst is None or taken / images > worst[0]):
-                worst = (taken / images, label, other, taken, images)
-    if worst is None:
+    matrix = confusion_matrix(record.predictions.labels, record.predictions.found, len(record.classes))
+    totals = matrix.sum(1)
+    np.fill_diagonal(matrix, 0)
+    shares = matrix / np.maximum(totals, 1)[:, None]
+    label, other = np.unravel_index(shares.argmax(), shares.shape)
+    taken, images = int(matrix[label, other]), int(totals[label])
+    if not taken:
         return "No test image was given a wrong class."
-    _, label, other, taken, images = worst
     names = record.classes
     many = counted(images, "image")
     return f"The most frequent mistake: of {many} of {names[label]}, {taken} were taken for {names[other]}."

@@ -1,0 +1,104 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from danil.report.charts import (
+    INSIDE,
+    LINES,
+    compared_curves,
+    decision_chart,
+    precision_recall_chart,
+    reliability_chart,
+    risk_coverage_chart,
+    roc_chart,
+    thinned,
+    training_charts,
+)
+from danil.statistics.predictions import Predictions
+
+PERFECT = Predictions.of([0, 0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], classes=["a", "b"])
+
+
+def drawn(classes: int, images: int = 400) -> Predictions:
+    generator = np.random.default_rng(0)
+    labels = np.arange(images) % classes
+    return Predictions.of(
+        labels, generator.dirichlet(np.ones(classes), images), classes=[f"c{k}" for k in range(classes)]
+    )
+
+
+def test_perfectly_ranked_classes_have_area_one():
+    assert "Areas: a 1.000, b 1.000." in roc_chart(PERFECT).svg
+    assert "Average precision: a 1.000, b 1.000." in precision_recall_chart(PERFECT).svg
+
+
+def test_an_area_is_the_share_of_pairs_ranked_rightly():
+    table = Predictions.of([0, 0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0.1, 0.9]], classes=["a", "b"])
+    assert "a 0.750" in roc_chart(table).svg
+
+
+def test_a_class_without_images_has_no_curve_and_one_class_alone_no_roc():
+    only = Predictions.of([0, 0], [[0.6, 0.4], [0.7, 0.3]], classes=["a", "b"])
+    assert roc_chart(only) is None
+    assert "b 0" not in precision_recall_chart(only).svg
+
+
+def test_many_classes_show_the_worst_with_the_legend_below():
+    made = roc_chart(drawn(20))
+    assert f"the {LINES} of 20 classes" in made.caption
+    shown = {name for name, _ in re.findall(r">(c\d+) \((\d\.\d+)\)<", made.svg)}
+    areas = {name: float(area) for name, area in re.findall(r"(c\d+) (\d\.\d+)", made.svg)}
+    assert len(shown) == LINES
+    assert max(areas[name] for name in shown) <= min(areas[name] for name in areas if name not in shown)
+    assert "Drawn" not in roc_chart(drawn(INSIDE)).caption
+
+
+def test_names_that_xml_forbids_do_not_stop_a_chart():
+    table = Predictions.of(PERFECT.labels, PERFECT.probabilities, classes=["\x07\ufffe", "<&>"])
+    assert "&lt;&amp;&gt; (1.000)" in roc_chart(table).svg
+
+
+def test_reliability_tells_confidence_and_share_right():
+    table = Predictions.of([0, 1, 0, 0], [[0.95, 0.05]] * 4)
+    assert "0.95 said, 0.75 right" in reliability_chart(table).svg
+
+
+def test_risk_falls_with_coverage_when_the_unsure_are_wrong():
+    table = Predictions.of([0, 0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    assert "0.000 on the more confident half, 0.250 on all" in risk_coverage_chart(table).svg
+
+
+def test_a_decision_curve_tells_where_the_network_is_best():
+    curve = {"thresholds": [0.1, 0.5, 0.9], "model": [0.4, 0.3, -0.1], "everyone": [0.4, 0.0, -4.0]}
+    assert "best between 0.50 and 0.50" in decision_chart("a", curve).svg
+
+
+def test_long_curves_are_thinned_with_their_ends_kept():
+    values = np.arange(10_000)
+    (kept,) = thinned(values)
+    assert len(kept) <= 250
+    assert (kept[0], kept[-1]) == (0, 9999)
+    np.testing.assert_array_equal(thinned(values[:10])[0], values[:10])
+
+
+def test_a_log_gives_a_chart_for_each_kind_of_column():
+    log = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "cross_entropy": [1.9, 0.9], "distractor": [0.1, 0.1]})
+    log = log.assign(share_wrong=[0.5, 0.2], distance_median=[1e-4, 1e-2], gradient_ratio=[0.2, 0.0], lr=0.1, step=1)
+    titles = [re.search('aria-label="(.*?) over 2 epochs', item.svg)[1] for item in training_charts(log)]
+    assert titles == ["Training loss", "Wrong images", "Distance d", "Gradient ratio"]
+    assert "loss from 2 to 1" in training_charts(log)[0].svg
+
+
+@pytest.mark.parametrize("ratios", [[0.0, 0.0], [np.nan, np.nan], [1e-9, 1e3]])
+def test_an_odd_logarithmic_column_does_not_stop_a_report(ratios):
+    training_charts(pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "gradient_ratio": ratios}))
+
+
+def test_runs_share_a_chart_and_one_without_the_column_is_left_out():
+    logs = {"x": pd.DataFrame({"epoch": [1], "share_wrong": [0.5]}), "y": pd.DataFrame({"epoch": [1]})}
+    made = compared_curves(logs, "share_wrong", "Wrong", "")
+    assert "x from 0.5 to 0.5" in made.svg
+    assert "y from" not in made.svg
+    assert compared_curves(logs, "nothing", "Wrong", "") is None
