@@ -96,4 +96,4 @@ def cohort_labels(
             f"which class each is: `--map {foreign[0]}={classes[0]}`, or leave its labels out: `--map {foreign[0]}=`."
         )
     mapped = column.map(lambda name: renamed.get(name, name), na_action="ignore")
-    return np.asarray(pd.Categorical(mapped, categories=list(classes)).codes, dtype=np.int64)
+    return pd.Index(classes).get_indexer(pd.Index(mapped)).astype(np.int64)

@@ -1,0 +1,90 @@
+"""Comparing run folders."""
+
+import json
+
+import numpy as np
+import pytest
+
+from danil.evaluation import EvaluationError, compare_runs, write_comparison
+from danil.statistics import PredictionsError
+
+
+def test_runs_whose_recipes_differ_in_the_seed_only_are_one_method(run_folder):
+    runs = [run_folder(f"{name}{seed}", seed=seed, objective=name) for name in ("base", "danil") for seed in (2, 0, 1)]
+    document = compare_runs(runs, resamples=200)
+    assert {name: method["seeds"] for name, method in document["methods"].items()} == {
+        "base": [0, 1, 2],
+        "danil": [0, 1, 2],
+    }
+    pair = document["pairs"][0]
+    assert (pair["first"], pair["second"], pair["seeds"], pair["paired"]) == ("base", "danil", [3, 3], True)
+    # the fixture's predictions depend on the seed alone
+    assert pair["differences"]["macro_f1"]["value"] == 0
+    assert pair["verdict"].startswith("no difference shown: Δ macro-F1 +0.000")
+    assert pair["mcnemar"] == [1, 1, 1]
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_a_method_is_the_mean_over_its_seeds(run_folder, made):
+    methods = {
+        "weak": [run_folder(f"w{seed}", seed=seed, skill=0.3) for seed in range(2)],
+        "strong": [run_folder(f"s{seed}", seed=seed, skill=3.0) for seed in range(2)],
+    }
+    document = compare_runs(methods, metric="accuracy", resamples=200)
+    tables = [made(seed=seed, skill=0.3) for seed in range(2)]
+    expected = np.mean([(table.found == table.labels).mean() for table in tables])
+    assert document["methods"]["weak"]["metrics"]["accuracy"]["value"] == pytest.approx(expected)
+    assert document["pairs"][0]["differences"]["accuracy"]["value"] < -0.2
+
+
+def test_methods_with_other_seeds_are_compared_as_independent(run_folder):
+    methods = {
+        "a": [run_folder(f"a{seed}", seed=seed) for seed in (0, 1)],
+        "b": [run_folder(f"b{seed}", seed=seed) for seed in (5, 6)],
+    }
+    document = compare_runs(methods, resamples=50)
+    assert document["pairs"][0]["paired"] is False
+    assert any("compared as independent" in note for note in document["notes"])
+
+
+def test_one_seed_is_said_not_to_include_chance_in_training(run_folder):
+    document = compare_runs([run_folder("a", objective="base"), run_folder("b")], resamples=50)
+    assert any("With one seed" in note for note in document["notes"])
+
+
+def test_methods_of_one_objective_are_named_after_the_backbone_else_the_folder(run_folder):
+    runs = [run_folder("a"), run_folder("b")]
+    for run, backbone in zip(runs, ("vgg11", "resnet50"), strict=True):
+        (run / "recipe.toml").write_text(f'seed = 0\n[objective]\nname = "base"\n[model]\nbackbone = "{backbone}"\n')
+    assert list(compare_runs(runs, resamples=20)["methods"]) == ["base vgg11", "base resnet50"]
+    for run, rate in zip(runs, ("0.1", "0.2"), strict=True):
+        (run / "recipe.toml").write_text(f'seed = 0\n[objective]\nname = "base"\n[train]\nlr = {rate}\n')
+    assert list(compare_runs(runs, resamples=20)["methods"]) == ["a", "b"]
+
+
+def test_tables_of_predictions_alone_can_be_compared(made, tmp_path):
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for seed, file in enumerate(files):
+        made(seed=seed).table().to_csv(file, index=False)
+    assert list(compare_runs(files, resamples=20)["methods"]) == ["one", "two"]
+
+
+def test_a_written_comparison_reads_back(run_folder, tmp_path):
+    document = compare_runs([run_folder("a", objective="base"), run_folder("b")], resamples=20)
+    path = write_comparison(tmp_path / "comparison.json", document)
+    assert json.loads(path.read_text(encoding="utf-8")) == document
+
+
+def test_runs_on_other_test_images_are_refused(run_folder, made):
+    with pytest.raises(PredictionsError, match="not on the same test images"):
+        compare_runs([run_folder("a", objective="base"), run_folder("b", n=60)], resamples=20)
+
+
+def test_a_run_twice_one_method_alone_or_an_unknown_metric_are_refused(run_folder):
+    run, other = run_folder("a"), run_folder("b", objective="base")
+    with pytest.raises(EvaluationError, match="given twice"):
+        compare_runs([run, other, run])
+    with pytest.raises(EvaluationError, match="a comparison needs two methods"):
+        compare_runs([run])
+    with pytest.raises(EvaluationError, match="`metric` is `f1`; known here: accuracy"):
+        compare_runs([run, other], metric="f1", resamples=20)

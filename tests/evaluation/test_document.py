@@ -1,0 +1,183 @@
+"""From predictions to the content of `metrics.json`."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+from danil.evaluation import evaluate_predictions, summary
+from danil.statistics import Predictions, PredictionsError
+from danil.statistics.calibration import calibration_error, fitted_temperature, tempered
+from danil.statistics.operating_points import sensitivity_threshold
+
+KEYS = {
+    "format", "images", "labelled", "groups", "grouped", "classes", "ordinal", "resamples", "seed", "level", "metrics",
+    "per_class", "confusion_matrix", "constant", "group_level", "calibration", "operating_points", "decision_curves",
+    "selective", "subgroups", "notes",
+}  # fmt: skip
+METRICS = {
+    "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_precision",
+    "weighted_recall", "weighted_f1", "mcc", "brier", "nll", "ece", "ece_equal_mass", "roc_auc", "average_precision",
+}  # fmt: skip
+
+
+def document(predictions, **options):
+    return evaluate_predictions(predictions, resamples=200, **options)
+
+
+def test_the_keys_are_the_documented_ones_and_the_values_are_json(made):
+    found = document(made())
+    assert set(found) == KEYS
+    assert set(found["metrics"]) == METRICS
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_values_are_scikit_learns_and_lie_in_their_intervals(made):
+    predictions = made()
+    found = document(predictions)
+    score = f1_score(predictions.labels, predictions.found, average="macro")
+    assert found["metrics"]["macro_f1"]["value"] == pytest.approx(score)
+    assert found["metrics"]["macro_f1"]["low"] < score < found["metrics"]["macro_f1"]["high"]
+    assert found["confusion_matrix"] == confusion_matrix(predictions.labels, predictions.found).tolist()
+    recall = (predictions.found[predictions.labels == 1] == 1).mean()
+    assert found["per_class"]["mel"]["recall"]["value"] == pytest.approx(recall)
+    assert found["per_class"]["mel"]["support"] == 30
+
+
+def test_the_constant_classifier_answers_the_commonest_training_class(made):
+    constant = document(made(), training_counts={"mel": 50, "nv": 10})["constant"]
+    assert (constant["class"], constant["from"]) == ("mel", "training labels")
+    # a third of the labels are mel: F1 of mel is 2·30/(90 + 30), of the others 0
+    assert constant["metrics"]["accuracy"] == pytest.approx(1 / 3)
+    assert constant["metrics"]["macro_f1"] == pytest.approx(0.5 / 3)
+    assert constant["metrics"]["roc_auc"] == 0.5
+    assert constant["metrics"]["mcc"] == 0
+
+
+def test_without_training_labels_the_constant_is_the_commonest_label_at_hand(made):
+    constant = document(made(n=4, labels=[2, 2, 2, 0]))["constant"]
+    assert (constant["class"], constant["from"]) == ("nv", "these labels")
+    # shares 3/4 and 1/4 are told: Brier = 1 − Σ shares², NLL = entropy
+    assert constant["metrics"]["brier"] == pytest.approx(1 - (9 + 1) / 16)
+    assert constant["metrics"]["nll"] == pytest.approx(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+
+
+def test_grades_get_quadratic_kappa_by_their_names_or_on_demand(made):
+    assert "quadratic_kappa" in document(made(classes=("0", "1", "2")))["metrics"]
+    assert "quadratic_kappa" in document(made(), ordinal=True)["metrics"]
+    assert "quadratic_kappa" not in document(made(classes=("0", "1", "2")), ordinal=False)["metrics"]
+
+
+def test_groups_are_judged_by_their_mean_probability(made):
+    labels = np.repeat(np.arange(30) % 3, 3)
+    predictions = made(labels=labels, per_group=3)
+    found = document(predictions)
+    means = predictions.probabilities.reshape(30, 3, 3).mean(1).argmax(1)
+    assert found["grouped"] is True
+    assert found["groups"] == found["group_level"]["groups"] == 30
+    assert found["group_level"]["metrics"]["accuracy"]["value"] == pytest.approx(
+        accuracy_score(np.arange(30) % 3, means)
+    )
+
+
+def test_without_real_groups_there_is_no_group_level(made):
+    assert document(made())["group_level"] is None
+
+
+def test_groups_of_two_labels_are_left_out_and_named(made):
+    found = document(made(per_group=45))
+    assert found["group_level"] is None
+    mixed = made(labels=[0, 1, *np.repeat(np.arange(44) % 3, 2)], per_group=2)
+    found = document(mixed)
+    assert (found["group_level"]["groups"], found["group_level"]["conflicting"]) == (44, 1)
+    assert any("1 groups hold images of different labels" in note for note in found["notes"])
+
+
+def test_images_without_label_are_left_out_and_counted(made):
+    predictions = made(labels=[*np.arange(80) % 3, *[0] * 10])
+    hidden = Predictions.of(
+        np.where(np.arange(90) < 80, predictions.labels, -1), predictions.probabilities, classes=predictions.classes
+    )
+    found, known = document(hidden), document(hidden.labelled())
+    assert (found["images"], found["labelled"]) == (90, 80)
+    assert found["metrics"] == known["metrics"]
+    assert "10 of 90 images have no label and are left out." in found["notes"]
+
+
+def test_an_absent_class_is_null_and_named(made):
+    found = document(made(labels=np.arange(90) % 2))
+    assert found["per_class"]["nv"]["f1"] == {"value": None, "low": None, "high": None}
+    assert any(
+        note.startswith("No image is labelled nv: macro averages are over the other classes") for note in found["notes"]
+    )
+
+
+def test_one_class_among_the_labels_is_said_clearly(made):
+    found = document(made(labels=np.zeros(90, dtype=int)))
+    assert found["metrics"]["roc_auc"]["value"] is None
+    assert any("Every label is bkl" in note and "ROC-AUC is undefined" in note for note in found["notes"])
+
+
+def test_without_any_label_there_is_nothing_to_measure():
+    with pytest.raises(PredictionsError, match="has no labels, so metrics cannot be had"):
+        document(Predictions.of([-1, -1], [[0.5, 0.5], [0.4, 0.6]]))
+
+
+def test_a_perfect_score_keeps_an_interval_of_some_width():
+    labels = np.arange(40) % 2
+    found = document(Predictions.of(labels, np.eye(2)[labels]))
+    assert found["metrics"]["accuracy"]["high"] == 1
+    # Wilson's lower limit at 40 of 40
+    assert found["metrics"]["accuracy"]["low"] == pytest.approx(1 / (1 + 1.959964**2 / 40))
+    assert any("no width, which is not certainty" in note for note in found["notes"])
+
+
+def test_temperature_and_thresholds_come_from_the_validation_part(made):
+    predictions, validation = made(), made(seed=5)
+    found = document(predictions, validation=validation)
+    fitted = fitted_temperature(validation)
+    assert found["calibration"]["temperature"]["value"] == pytest.approx(fitted.value)
+    assert found["calibration"]["temperature"]["fitted_on"] == "validation"
+    assert found["calibration"]["temperature"]["ece"] == pytest.approx(
+        calibration_error(tempered(predictions, fitted.value))
+    )
+    point = found["operating_points"][0]
+    expected = sensitivity_threshold(validation.labels == 0, validation.probabilities[:, 0], 0.9)
+    assert (point["class"], point["wanted"], point["at_least"]) == ("bkl", "sensitivity", 0.9)
+    assert (point["chosen_on"], point["threshold"]) == ("validation", expected)
+    called = predictions.probabilities[:, 0] >= expected
+    assert point["sensitivity"]["value"] == pytest.approx(called[predictions.labels == 0].mean())
+    assert {point["chosen_on"] for point in found["selective"]["points"]} == {"validation"}
+
+
+def test_without_validation_thresholds_are_marked_as_flattering_and_no_temperature_is_fitted(made):
+    found = document(made())
+    assert found["calibration"]["temperature"] is None
+    assert {point["chosen_on"] for point in found["operating_points"]} == {"these labels"}
+    assert any("flatter" in note for note in found["notes"])
+
+
+def test_a_stated_prevalence_moves_the_predictive_values_of_its_class(made):
+    points = document(made(), prevalences={"mel": 0.01})["operating_points"]
+    assert [point["prevalence"] for point in points if point["class"] == "mel"] == [0.01, 0.01]
+    assert points[0]["prevalence"] == pytest.approx(1 / 3)
+
+
+def test_metadata_make_subgroups(made):
+    found = document(made(), metadata=pd.DataFrame({"sex": ["f", "m"] * 45}))
+    assert [(row["column"], row["value"], row["images"]) for row in found["subgroups"]] == [
+        ("sex", "f", 45),
+        ("sex", "m", 45),
+    ]
+
+
+def test_the_summary_names_metrics_intervals_classes_and_notes(made):
+    found = document(made(labels=np.arange(90) % 2))
+    text = summary(found)
+    accuracy = found["metrics"]["accuracy"]
+    assert f"{accuracy['value']:.3f}  [{accuracy['low']:.3f}, {accuracy['high']:.3f}]" in text
+    assert "macro-F1" in text
+    assert "note: No image is labelled nv" in text
+    assert "–" in next(line for line in text.splitlines() if line.startswith("nv"))

@@ -1,0 +1,82 @@
+"""Evaluating run folders."""
+
+import json
+
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score
+
+from danil.evaluation import EvaluationError, evaluate_run
+from danil.statistics import PredictionsError
+
+
+def test_metrics_are_returned_and_written(run_folder, made):
+    folder = run_folder()
+    document = evaluate_run(folder, resamples=100)
+    assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == document
+    assert document["task"] == "dx"
+    assert document["metrics"]["accuracy"]["value"] == pytest.approx(accuracy_score(made().labels, made().found))
+
+
+def test_the_constant_answers_the_training_parts_commonest_class(run_folder):
+    assert evaluate_run(run_folder(), resamples=20)["constant"]["class"] == "nv"
+
+
+def test_subgroups_come_from_the_manifests_metadata_matched_by_path(run_folder, made):
+    folder = run_folder()
+    manifest = pd.read_csv(folder / "manifest.csv")
+    manifest.sample(frac=1, random_state=0).to_csv(folder / "manifest.csv", index=False)
+    rows = evaluate_run(folder, resamples=20)["subgroups"]
+    predictions = made()
+    assert [(row["column"], row["value"]) for row in rows] == [("sex", "f"), ("sex", "m")]
+    right = predictions.found == predictions.labels
+    assert rows[0]["metrics"]["accuracy"]["value"] == pytest.approx(right[::2].mean())
+
+
+def test_validation_predictions_in_the_folder_are_used(run_folder, made):
+    document = evaluate_run(run_folder(validation=made(seed=3)), resamples=20)
+    assert document["calibration"]["temperature"]["images"] == 90
+
+
+def test_further_tasks_stand_under_tasks(run_folder, made):
+    folder = run_folder()
+    manifest = pd.read_csv(folder / "manifest.csv").assign(site="a")
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    made(classes=("a", "b", "c")).table().to_csv(folder / "predictions_site.csv", index=False)
+    (folder / "data.json").write_text(json.dumps({"tasks": {"dx": ["bkl", "mel", "nv"], "site": ["a", "b", "c"]}}))
+    document = evaluate_run(folder, resamples=20)
+    assert list(document["tasks"]) == ["site"]
+    assert document["tasks"]["site"]["classes"] == ["a", "b", "c"]
+    assert {row["column"] for row in document["subgroups"]} == {"sex"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        (slice(0, 80), "misses 10 of 90 test images, e.g. `images/080.jpg`"),
+        (slice(0, 90), "has 1 images too many, e.g. `other.jpg`"),
+    ],
+)
+def test_predictions_that_miss_test_images_or_have_others_are_refused(run_folder, keep, words):
+    folder = run_folder()
+    table = pd.read_csv(folder / "predictions.csv").iloc[keep]
+    if len(table) == 90:
+        table = pd.concat([table, table.tail(1).assign(path="other.jpg", group="other.jpg")])
+    table.to_csv(folder / "predictions.csv", index=False)
+    with pytest.raises(PredictionsError, match=r"predictions\.csv") as caught:
+        evaluate_run(folder)
+    assert words in str(caught.value)
+    assert not (folder / "metrics.json").exists()
+
+
+def test_what_is_no_run_or_has_no_test_part_is_named(run_folder, tmp_path):
+    with pytest.raises(EvaluationError, match=r"is not a run folder: it has no `data\.json`"):
+        evaluate_run(tmp_path)
+    folder = run_folder()
+    manifest = pd.read_csv(folder / "manifest.csv")
+    manifest[manifest["split"] == "train"].to_csv(folder / "manifest.csv", index=False)
+    with pytest.raises(EvaluationError, match="no test part"):
+        evaluate_run(folder)
+    (folder / "data.json").write_text("{")
+    with pytest.raises(EvaluationError, match="damaged"):
+        evaluate_run(folder)
