@@ -118,9 +118,9 @@ def test_intervals_cover_the_truth_in_95_percent_of_simulated_patient_cohorts():
 
     names = ("accuracy", "macro_f1", "roc_auc", "brier", "nll", "mcc")
     truth = bootstrap(cohort(200_000), resamples=1)[0]
-    trials, covered = 2000, dict.fromkeys(names, 0)
+    trials, covered = 1200, dict.fromkeys(names, 0)
     for trial in range(trials):
-        found = bootstrap(cohort(200), resamples=500, seed=trial)[0]
+        found = bootstrap(cohort(200), resamples=400, seed=trial)[0]
         for name in names:
             low, high = found[name].interval()
             covered[name] += bool(low <= truth[name].point <= high)

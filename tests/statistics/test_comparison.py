@@ -146,12 +146,11 @@ NULLS = {  # spreads of: seeds, images, seed × image, method × image
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize(("null", "paired"), [*((null, True) for null in NULLS), ("seeds differ much", False)])
 def test_methods_of_equal_skill_with_5_seeds_are_told_apart_in_3_to_7_percent(null, paired):
     seed_spread, image_spread, residual, excel = NULLS[null]
     random = np.random.default_rng(7)
-    images, trials, false = 300, 2000, 0
+    images, trials, false = 300, 800, 0
     labels = np.arange(images) % 3
     for trial in range(trials):
         hardness = random.normal(size=images) * image_spread
