@@ -62,12 +62,8 @@ def evaluate_predictions(
     known.require_rows("metrics")
     grades = graded(known.classes) if ordinal is None else ordinal
     held_out = validation if validation is not None and len(validation.labelled()) else None
-    options: dict[str, Any] = {
-        "resamples": resamples,
-        "seed": seed,
-        "ordinal": grades,
-        "training_counts": training_counts,
-    }
+    drawn: dict[str, Any] = {"resamples": resamples, "seed": seed, "ordinal": grades}
+    options: dict[str, Any] = {**drawn, "training_counts": training_counts}
     document: Document = {
         "format": FORMAT,
         "images": len(predictions),
@@ -75,9 +71,7 @@ def evaluate_predictions(
         "groups": len(set(known.groups)),
         "grouped": known.grouped,
         "classes": list(known.classes),
-        "ordinal": grades,
-        "resamples": resamples,
-        "seed": seed,
+        **drawn,
         "level": LEVEL,
         **measured(known, **options),
         "group_level": group_level(predictions, options) if known.grouped else None,
