@@ -1,4 +1,8 @@
-"""Statistics: pure functions of arrays, no torch (floor 1)."""
+"""Statistics: pure functions of arrays, no torch (floor 1).
+
+Modules: `predictions` and `tables` (checked input), `confusion`, `ranking` and `scorer` (metrics), `bootstrap`,
+`two_level` and `comparison` (chance in images and seeds), `calibration`, `operating_points`, `selective`, `subgroups`.
+"""
 
 from danil.statistics.bootstrap import Bootstrap, bootstrap
 from danil.statistics.confusion import confusion_matrix, macro_f1
