@@ -1,6 +1,6 @@
 """Measure what a training step costs with the distractor-aware loss, relative to plain cross-entropy.
 
-    python benchmarks/step_cost.py                # about 25 minutes on two quiet cores; goes on where it stopped
+    python benchmarks/step_cost.py                # about 50 minutes on two quiet cores; goes on where it stopped
     python benchmarks/step_cost.py --table        # only write docs/step_cost.md again
 
 A step is forward and backward of a batch of 32 images (112 px, Inception 128), no optimiser. The share r of wrong
@@ -15,7 +15,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,9 @@ def literal(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return (truth + WEIGHT * torch.where(rivals != labels, 1 / (distances + EPSILON), 0)).mean()
 
 
+WAYS: dict[str, Step] = {"ours": ours, "stock": stock, "literal": literal}
+
+
 def seconds(step: Step, model: nn.Module, images: Tensor, labels: Tensor) -> float:
     model.zero_grad(set_to_none=True)
     began = time.perf_counter()
@@ -122,26 +125,31 @@ def measured(steps: dict[str, Step], model: nn.Module, images: Tensor, labels: T
     } | {"base_seconds": statistics.median(times["base"]), "base_peak_bytes": peaks["base"]}
 
 
-def backbone_records(backbone: str, shares: list[float], repeats: int, slow_repeats: int) -> list[dict[str, Any]]:
+Cell = tuple[str, float | None]  # way and share; the literal form's cost does not depend on the share
+
+
+def cells(ways: list[str], shares: list[float]) -> list[Cell]:
+    return [(way, share) for way in ways for share in (shares if way != "literal" else [None])]
+
+
+def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> Iterator[dict[str, Any]]:
     torch.manual_seed(0)
     size = BACKBONES[backbone]
     model = timm.create_model(backbone, num_classes=CLASSES)
     images = torch.randn(BATCH, 3, size, size)
     with torch.no_grad():
         predictions = model.train()(images).argmax(1)
-    cells: list[tuple[float | None, str, Step, int]] = [(r, "ours", ours, repeats) for r in shares]
-    cells += [(r, "stock", stock, slow_repeats) for r in shares]
-    cells.append((None, "literal", literal, slow_repeats))
-    records: list[dict[str, Any]] = []
-    for share, name, step, times in cells:
+    for way, share in wanted:
         labels = labels_for(0.25 if share is None else share, predictions)
-        values = measured({"base": base, name: step}, model, images, labels, times)
-        cell = {"backbone": backbone, "way": name, "share": share, "size": size, "batch": BATCH}
+        values = measured({"base": base, way: WAYS[way]}, model, images, labels, repeats)
+        cell = {"backbone": backbone, "way": way, "share": share, "size": size, "batch": BATCH}
         machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
-        records.append(cell | values.pop(name) | values | machine)
-        time_ratio, memory_ratio = records[-1]["time_ratio"], records[-1]["memory_ratio"]
-        print(f"{backbone} {name} r={share}: {time_ratio:.2f} × time, {memory_ratio:.2f} × bytes", flush=True)
-    return records
+        found = cell | values.pop(way) | values | machine
+        print(
+            f"{backbone} {way} r={share}: {found['time_ratio']:.2f} × time, {found['memory_ratio']:.2f} × bytes",
+            flush=True,
+        )
+        yield found
 
 
 def floor(backbone: str, share: float) -> float:
@@ -152,7 +160,7 @@ def floor(backbone: str, share: float) -> float:
 def table(records: list[dict[str, Any]]) -> str:
     """Return the page of all records."""
     found = {(r["backbone"], r["way"], r["share"]): r for r in records}
-    repeats, slow_repeats, threads = (_span(records, *key) for key in (("ours",), ("stock",), ("ours", "threads")))
+    repeats, threads = _span(records, "repeats"), _span(records, "threads")
     lines = [
         f"""# What a step costs
 
@@ -160,8 +168,7 @@ Generated from `results/step_cost.json` by `python benchmarks/step_cost.py --tab
 measured. Everything is relative to the same step with plain cross-entropy, measured in turn with it; r is the share of
 wrong images. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
 
-Medians of {repeats} steps (ours) and {slow_repeats} (stock, literal); PyTorch {records[0]["torch"]}, {threads} CPU
-threads, float32. Bytes are the most that tensors hold at once, parameters and batch included.
+Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32. Bytes are the most that tensors hold at once, parameters and batch included.
 
 | backbone | r | FLOP floor | ours | stock | literal | literal ÷ ours | bytes: ours | bytes: stock | bytes: literal |
 |---|---|---|---|---|---|---|---|---|---|"""
@@ -181,17 +188,17 @@ def _cell(record: dict[str, Any] | None, name: str) -> str:
     return "" if record is None else f"{record[name]:.2f}"
 
 
-def _span(records: list[dict[str, Any]], way: str, name: str = "repeats") -> str:
-    values = sorted({r[name] for r in records if r["way"] == way})
-    return "–".join(str(v) for v in dict.fromkeys((values[0], values[-1]))) if values else "no"
+def _span(records: list[dict[str, Any]], name: str) -> str:
+    values = sorted({r[name] for r in records})
+    return "–".join(str(v) for v in dict.fromkeys((values[0], values[-1])))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
     parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
-    parser.add_argument("--repeats", type=int, default=10, help="timed steps of base and ours per cell")
-    parser.add_argument("--slow-repeats", type=int, default=3, help="timed steps of the stock and literal cells")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--repeats", type=int, default=10, help="timed steps of each way per cell")
     parser.add_argument("--again", action="store_true", help="measure cells that have a record once more")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--records", type=Path, default=RECORDS)
@@ -199,12 +206,11 @@ def main() -> None:
     options = parser.parse_args()
     records: list[dict[str, Any]] = json.loads(options.records.read_text()) if options.records.exists() else []
     for backbone in [] if options.table else options.backbones:
-        done = {r["share"] for r in records if r["backbone"] == backbone and r["way"] == "stock"}
-        shares = [s for s in options.shares if options.again or s not in done]
-        if shares:
-            new = backbone_records(backbone, shares, options.repeats, options.slow_repeats)
-            keys = {(r["backbone"], r["way"], r["share"]) for r in new}
-            records = [r for r in records if (r["backbone"], r["way"], r["share"]) not in keys] + new
+        done = {(r["way"], r["share"]) for r in records if r["backbone"] == backbone and not options.again}
+        wanted = [cell for cell in cells(options.ways, options.shares) if cell not in done]
+        for new in backbone_records(backbone, wanted, options.repeats) if wanted else ():
+            key = (new["backbone"], new["way"], new["share"])
+            records = [r for r in records if (r["backbone"], r["way"], r["share"]) != key] + [new]
             write_atomically(options.records, json.dumps(records, indent=1) + "\n")
     write_atomically(options.page, table(records))
 

@@ -5,119 +5,18 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
+
+from danil.runs.sections import Augment, Data, Model, Objective, Section, Split, Train
 
 BUILT_IN = ("standard", "paper", "quick")
-Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class RecipeError(ValueError):
     """Say which key of a recipe is wrong, why, and what is allowed."""
-
-
-class Section(BaseModel):
-    """Refuse unknown keys and change after validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Data(Section):
-    """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials.
-
-    `views` symmetries of the square are fused at prediction (1: the image alone).
-    """
-
-    source: str | None = None
-    size: Annotated[int, Field(ge=16, le=4096)] = 224
-    fit: Literal["crop", "stretch", "pad"] = "crop"
-    limit: Count | None = None
-    cache: Literal["memory", "none"] = "memory"
-    workers: Annotated[int, Field(ge=0, le=256)] = 0
-    views: Literal[1, 2, 4, 8] = 1
-
-
-class Split(Section):
-    """Say how images are divided: `auto` takes official parts, else (with `groups`) keeps groups together, else draws.
-
-    `test` and `validation` are shares of all images; every draw is stratified by the main label.
-    """
-
-    kind: Literal["auto", "random", "grouped", "official", "column"] = "auto"
-    groups: bool = True
-    test: Share = 0.2
-    validation: Share = 0.15
-    seed: int = 0
-    file: str | None = None
-
-
-class Model(Section):
-    """Name the backbone (any timm name) and its initial weights (`hub`, `package`, `none` or a file)."""
-
-    backbone: str = "resnet50"
-    weights: str = "hub"
-    dropout: Share | None = None
-
-
-class Objective(Section):
-    """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`)."""
-
-    name: Literal["base", "danil", "ohem", "batch_selection", "multitask", "canet", "canet_single"] = "danil"
-    weight: NonNegative = 1e-5
-    epsilon: Positive = 1e-4
-    formulation: Literal["margin", "literal"] = "margin"
-    normalization: Literal["frozen", "coupled", "running"] = "frozen"
-    map_scale: Literal["sample", "batch"] = "sample"
-    distance: Literal["mean", "sum"] = "mean"
-    form: Literal["reciprocal", "log"] = "reciprocal"
-    strength: Positive | None = None
-    detach: bool = False
-    rival: Literal["predicted", "runner_up"] = "predicted"
-    keep: Annotated[float, Field(gt=0, le=1)] = 0.7
-    label_smoothing: Share = 0.0
-
-
-class Train(Section):
-    """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part."""
-
-    epochs: Count = 30
-    batch_size: Count = 32
-    optimizer: str = "adamw"
-    lr: Positive = 3e-4
-    momentum: Share = 0.9
-    weight_decay: NonNegative = 0.05
-    schedule: Literal["constant", "cosine"] = "cosine"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 1
-    balance: Literal["none", "sampler", "weights"] = "weights"
-    clip: Positive | None = None
-    ema: Share = 0.0
-    select: Literal["last", "best"] = "best"
-    patience: Count | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accelerator: str = "auto"
-    devices: Count = 1
-    channels_last: bool = True
-    compile: bool = False
-    save_every: Annotated[int, Field(ge=0)] = 0
-    measure_every: Annotated[int, Field(ge=0)] = 0
-    max_steps: Count | None = None
-
-
-class Augment(Section):
-    """Say how training images vary; strengths are fractions, 0 switches one off."""
-
-    flip: bool = True
-    rotate90: bool = True
-    crop: Share = 0.15
-    brightness: Share = 0.1
-    contrast: Share = 0.1
-    saturation: Share = 0.1
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
 
 
 class Recipe(Section):

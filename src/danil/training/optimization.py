@@ -8,7 +8,8 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.optim import Optimizer
 
-from danil.runs.recipe import RecipeError, Train, nearest
+from danil.runs.recipe import RecipeError, nearest
+from danil.runs.sections import Train
 
 PLAIN = {"sgd": "momentum", "nesterov": "sgd"}
 """Our names → timm's: in timm `sgd` means Nesterov momentum, here and in the paper it means the plain one."""
