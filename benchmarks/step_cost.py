@@ -168,7 +168,8 @@ Generated from `results/step_cost.json` by `python benchmarks/step_cost.py --tab
 measured. Everything is relative to the same step with plain cross-entropy, measured in turn with it; r is the share of
 wrong images. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
 
-Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32. Bytes are the most that tensors hold at once, parameters and batch included.
+Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
+Bytes are the most that tensors hold at once, parameters and batch included.
 
 | backbone | r | FLOP floor | ours | stock | literal | literal ÷ ours | bytes: ours | bytes: stock | bytes: literal |
 |---|---|---|---|---|---|---|---|---|---|"""
