@@ -153,12 +153,16 @@ def test_the_distractor_term_moves_the_parameters():
     assert all(g.norm() > 1e-8 for g, (name, p) in zip(moved, network.named_parameters(), strict=True) if p.dim() > 1)
 
 
-def test_detached_maps_leave_exactly_the_base_gradient():
+@pytest.mark.parametrize("layer", [None, "4"])
+@pytest.mark.parametrize("normalization", ["frozen", "running"])
+def test_detached_maps_leave_exactly_the_base_gradient(normalization, layer):
     network, (images, _) = made(normalized), batch()
     labels = half_wrong(network, images)
-    base = CrossEntropy()(copy.deepcopy(network).requires_grad_(), images, labels)
-    ours = DistractorAware(0.01, detach=True)(network, images, labels)
-    attached = DistractorAware(0.01)(copy.deepcopy(network), images, labels)
+    base = CrossEntropy()(copy.deepcopy(network), images, labels)
+    twin = copy.deepcopy(network)
+    options = {"normalization": normalization, "layer": layer}
+    ours = DistractorAware(0.01, detach=True, **options)(network, images, labels)
+    attached = DistractorAware(0.01, **options)(twin, images, labels)
     assert torch.equal(ours.parts["cross_entropy"], base.total)
     torch.testing.assert_close(ours.parts["distractor"], attached.parts["distractor"].detach(), **EXACT)
     expected = gradients(CrossEntropy()(network, images, labels).total, network)

@@ -1,6 +1,7 @@
 """Algorithm 1 of the paper, transcribed literally and slowly: two gradients, one image at a time where that is defined.
 
-Imports nothing of the package. One function per meaning of BatchNorm in the pass that the response maps come from.
+Imports nothing of the package. One function per meaning of BatchNorm in the pass that the response maps come from. With
+`at` the maps are taken before that part of a sequential network.
 """
 
 import copy
@@ -62,11 +63,11 @@ def coupled(
     epsilon: float = 1e-4,
     distance: str = "sum",
     divisor: float = 1,
+    at: int = 0,
 ) -> Answer:
     """Maps of the whole batch in one train-mode graph, through the batch statistics."""
     network = copy.deepcopy(network)
-    x = images.clone().requires_grad_()
-    logits = network(x)
+    x, logits = _halves(network, images, at)
     pseudo = logits.argmax(1)
     (plus,) = torch.autograd.grad(cross_entropy(logits, labels, reduction="sum") / divisor, x, create_graph=True)
     (minus,) = torch.autograd.grad(cross_entropy(logits, pseudo, reduction="sum") / divisor, x, create_graph=True)
@@ -88,21 +89,30 @@ def _one_by_one(
     epsilon: float = 1e-4,
     distance: str = "sum",
     divisor: float = 1,
+    at: int = 0,
 ) -> Answer:
     pseudo = logits.argmax(1)
     terms, distances = [], []
     for i in range(len(images)):
         if pseudo[i] == labels[i]:
             continue
-        x = images[i : i + 1].clone().requires_grad_()
         with patch.object(functional, "batch_norm", _batch_norm):
-            z = network(x)
+            x, z = _halves(network, images[i : i + 1], at)
         (plus,) = torch.autograd.grad(cross_entropy(z, labels[i : i + 1]) / divisor, x, create_graph=True)
         (minus,) = torch.autograd.grad(cross_entropy(z, pseudo[i : i + 1]) / divisor, x, create_graph=True)
         d = _squared(plus - minus, distance)
         terms.append(1 / (d + epsilon))
         distances.append(float(d.detach()))
     return _answer(network, logits, labels, terms, distances, weight)
+
+
+def _halves(network: nn.Module, images: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    """Return what the maps are gradients with respect to, and the logits computed from it."""
+    x = images.clone().requires_grad_()
+    if not at:
+        return x, network(x)
+    hidden = network[:at](x)
+    return hidden, network[at:](hidden.clone())
 
 
 def _batch_norm(

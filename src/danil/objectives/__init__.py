@@ -10,6 +10,7 @@
 from danil.objectives.cross_disease import CrossDisease
 from danil.objectives.cross_entropy import CrossEntropy
 from danil.objectives.distractor_aware import DistractorAware
+from danil.objectives.feature_layer import LayerError
 from danil.objectives.guards import NonFiniteLossError, check_finite
 from danil.objectives.hard_examples import HardExamples
 from danil.objectives.image_loss import ImageLoss
@@ -20,7 +21,7 @@ from danil.objectives.weighted_tasks import WeightedTasks
 
 # fmt: off
 __all__ = [
-    "CrossDisease", "CrossEntropy", "DistractorAware", "HardExamples", "ImageLoss", "Logits", "NonFiniteLossError",
-    "Objective", "ResponseMaps", "Targets", "Terms", "WeightedTasks", "check_finite", "response_maps",
-    "twice_differentiable",
+    "CrossDisease", "CrossEntropy", "DistractorAware", "HardExamples", "ImageLoss", "LayerError", "Logits",
+    "NonFiniteLossError", "Objective", "ResponseMaps", "Targets", "Terms", "WeightedTasks", "check_finite",
+    "response_maps", "twice_differentiable",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.cross_entropy import CrossEntropy
 from danil.objectives.distractors import Distractors, Rival, found_distractors
+from danil.objectives.feature_layer import tensor_at
 from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
 from danil.objectives.margins import Distance, Form, Formulation, map_differences, penalties, squared_distances
@@ -54,11 +55,12 @@ class DistractorAware(nn.Module):
         detach: let no gradient through A. L_d then has no gradient, as a literal misreading of the paper would have it.
         rival: the pseudo label. `"predicted"`: the arg-max, on wrong images; `"runner_up"`: the strongest wrong class,
             on every image.
+        layer: take A at the output of the module of this name instead of at the input; C·H·W are then that output's.
         measure_every: measure `gradient_ratio` every n steps, at about one more backward pass each; 0 for never
             (with `strength`: 16).
 
     Raises:
-        ValueError: an argument is out of range, or `base` smooths labels.
+        ValueError: an argument is out of range, or `base` smooths labels; when called, a `layer` that does not fit.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
@@ -82,6 +84,7 @@ class DistractorAware(nn.Module):
         detach: bool = False,
         rival: Rival = "predicted",
         measure_every: int = 0,
+        layer: str | None = None,
     ):
         super().__init__()
         self.weight = _number("weight", weight, positive=False)
@@ -93,6 +96,7 @@ class DistractorAware(nn.Module):
         self.form: Form = _choice("form", form, Form)
         self.rival: Rival = _choice("rival", rival, Rival)
         self.detach = detach
+        self.layer = layer
         self.base = CrossEntropy() if base is None else _with_hard_labels(base)
         if strength is not None and detach:
             raise ValueError(
@@ -109,10 +113,10 @@ class DistractorAware(nn.Module):
         if self.normalization == "coupled":
             inputs = images if images.requires_grad else images.detach().requires_grad_()
             graph = torch.is_grad_enabled()
-            with torch.enable_grad(), eager(), twice_differentiable(bare):
+            with torch.enable_grad(), eager(), twice_differentiable(bare), tensor_at(bare, self.layer) as source:
                 logits: Logits = model(inputs)
                 losses, found = self._first_losses(logits, targets)
-                distances = self._distances(inputs, logits, found, graph)
+                distances = self._distances(source(inputs), logits, found, graph)
         else:
             modules = list(bare.modules())
             frozen = modules if self.normalization == "frozen" else []
@@ -143,10 +147,11 @@ class DistractorAware(nn.Module):
             return {}
         graph = torch.is_grad_enabled()
         batch_norm = statistics.normalization() if self.normalization == "frozen" else None
-        with torch.enable_grad(), second_pass(bare, modules, images, batch_norm):
-            inputs = rows(images.detach(), wrong).requires_grad_()
+        with torch.enable_grad(), second_pass(bare, modules, images, batch_norm), tensor_at(bare, self.layer) as source:
+            inputs = rows(images.detach(), wrong).requires_grad_(self.layer is None)
             logits: Logits = bare(inputs)
-            return self._distances(inputs, logits, {t: f.among(wrong) for t, f in found.items()}, graph)
+            chosen = {task: distractors.among(wrong) for task, distractors in found.items()}
+            return self._distances(source(inputs), logits, chosen, graph)
 
     def _distances(
         self, inputs: Tensor, logits: Logits, found: Mapping[str, Distractors], graph: bool

@@ -44,7 +44,7 @@ def map_differences(
     influence each other (coupled batch statistics) the gradient is that of the n images' sum.
 
     Args:
-        inputs: the leaf that the logits were computed from, `(B, C, H, W)`.
+        inputs: the tensor that the logits were computed from, `(B, C, H, W)`, or a layer's output, `(B, …)`.
         logits: `(B, K)`.
         images: the n images' indices, ascending.
         labels: their labels, `(n,)`.

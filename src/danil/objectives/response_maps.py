@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from danil.objectives.feature_layer import tensor_at
 from danil.objectives.margins import strongest_rivals, widened
 from danil.objectives.second_pass import bare_module, eager, switched_modes
 from danil.objectives.targets import UNKNOWN, matched_tasks
@@ -28,7 +29,12 @@ class ResponseMaps:
 
 
 def response_maps(
-    model: nn.Module, images: Tensor, labels: Tensor, rivals: Tensor | None = None, task: str | None = None
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    rivals: Tensor | None = None,
+    task: str | None = None,
+    layer: str | None = None,
 ) -> ResponseMaps:
     """Return each image's gradients of the softmax loss for its label and for its rival class (Eq. 2).
 
@@ -42,9 +48,11 @@ def response_maps(
         rivals: `(B,)` int64, the pseudo labels; by default the strongest class other than the label, which is the
             prediction where that is wrong.
         task: the head to explain, where the network has several.
+        layer: take the gradients at the output of the module of this name instead of at the images; maps then have that
+            output's shape.
 
     Raises:
-        ValueError: `task` is needed or unknown, or labels do not fit the logits.
+        ValueError: `task` is needed or unknown, labels do not fit the logits, or there is no such `layer`.
     """
     bare = bare_module(model)
     with (
@@ -53,19 +61,21 @@ def response_maps(
         torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
         switched_modes(list(bare.modules())),
         eager(),
+        tensor_at(bare, layer) as source,
     ):
         inputs = images.detach().clone().requires_grad_()
         logits = _head(bare(inputs), task)
+        place = source(inputs)
         for name, classes in (("labels", labels), ("rivals", labels if rivals is None else rivals)):
             _check(name, logits, classes)
         chosen = strongest_rivals(logits, labels) if rivals is None else rivals
-        truth, rival = (_input_gradient(logits, classes, inputs) for classes in (labels, chosen))
+        truth, rival = (_gradient(logits, classes, place) for classes in (labels, chosen))
     return ResponseMaps(truth, rival, truth - rival, chosen, logits.detach())
 
 
-def _input_gradient(logits: Tensor, classes: Tensor, inputs: Tensor) -> Tensor:
+def _gradient(logits: Tensor, classes: Tensor, place: Tensor) -> Tensor:
     loss = functional.cross_entropy(widened(logits), classes, reduction="sum")
-    return widened(torch.autograd.grad(loss, inputs, retain_graph=True)[0])
+    return widened(torch.autograd.grad(loss, place, retain_graph=True)[0])
 
 
 def _head(logits: Logits, task: str | None) -> Tensor:

@@ -67,6 +67,7 @@ class Objective(Section):
     strength: Positive | None = None
     detach: bool = False
     rival: Literal["predicted", "runner_up"] = "predicted"
+    layer: str | None = None
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     label_smoothing: Share = 0.0
 

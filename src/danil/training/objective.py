@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from danil.data.manifest import Manifest
+from danil.models import Classifier
 from danil.objectives import CrossDisease, CrossEntropy, DistractorAware, HardExamples
+from danil.objectives.feature_layer import tensor_at
 from danil.runs.recipe import Recipe, RecipeError
 
 
@@ -46,8 +48,27 @@ def create_objective(recipe: Recipe, train: Manifest) -> nn.Module:
         strength=chosen.strength,
         detach=chosen.detach,
         rival=chosen.rival,
+        layer=chosen.layer,
+        measure_every=recipe.train.measure_every,
         base=base,
     )
+
+
+def check_layer(recipe: Recipe, model: Classifier, device: torch.device) -> None:
+    """Refuse an `objective.layer` that gives no response maps, before anything is written.
+
+    Raises:
+        LayerError: naming the layer and the nearest known ones.
+    """
+    layer, size = recipe.objective.layer, recipe.data.size
+    if layer is None:
+        return
+    blank = torch.zeros(2, 3, size, size, device=device)
+    model.eval()
+    with torch.no_grad(), tensor_at(model, layer) as source:
+        model(blank)
+        source(blank)
+    model.train()
 
 
 def class_weights(train: Manifest) -> Tensor | Mapping[str, Tensor]:

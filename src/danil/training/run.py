@@ -19,7 +19,7 @@ from danil.runs.prediction import Normalization
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
 from danil.training.loop import Loop, fit
-from danil.training.objective import create_objective
+from danil.training.objective import check_layer, create_objective
 from danil.training.optimization import create_optimizer, create_schedule
 from danil.training.preparation import prepared_manifest
 from danil.training.progress import Bar, progress_bar
@@ -101,6 +101,7 @@ def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Train
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = model.to(fabric.device)
+    check_layer(recipe, model, fabric.device)
     return Training(
         model=model,
         objective=create_objective(recipe, train_part).to(fabric.device),
