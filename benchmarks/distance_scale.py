@@ -31,7 +31,7 @@ def measured(run: Path, batches: int) -> list[dict[str, object]]:
     """Return a record per reading: medians over batches of d's median and of ‖∇λL_d‖/‖∇L⁺‖."""
     fitted = open_run(run)
     train = run_manifest(RunFolder(run)).part("train")
-    images = Images(train, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
+    images = fitted.images(train)
     order = np.random.default_rng(0).permutation(len(train))[: 32 * batches]
     records: list[dict[str, object]] = []
     for reading, options in READINGS.items():

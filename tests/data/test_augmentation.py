@@ -15,8 +15,8 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 3, 20, 
 
 def chance(batch=16, **fixed):
     """Return draws, with chosen columns fixed; 0.5 is the middle of every range."""
-    names = ("flip", "turn", "scale", "aspect", "x", "y", "brightness", "contrast", "saturation", "hue")
-    draws = np.full((batch, 10), 0.5)
+    names = ("flip", "turn", "scale", "aspect", "x", "y", "brightness", "contrast", "saturation", "hue", "angle", "zoom")
+    draws = np.full((batch, 12), 0.5)
     for name, value in fixed.items():
         draws[:, names.index(name)] = value
     return draws

@@ -10,10 +10,10 @@ from danil.data.manifest import DataError, Manifest
 from danil.data.sources import read_source
 from danil.data.split_files import read_split, split_summary, write_split
 from danil.data.splits import assign_splits, folds, limit
-from danil.data.transforms import resized
+from danil.data.transforms import resized, squared
 
 __all__ = [
     "Augmentation", "Batch", "DataError", "FileImages", "ImageError", "Images", "Manifest", "UnreadableImages",
     "assign_splits", "folds", "image_files", "limit", "loader", "read_image", "read_source", "read_split", "resized",
-    "split_summary", "unreadable", "without", "write_atomically", "write_split",
+    "split_summary", "squared", "unreadable", "without", "write_atomically", "write_split",
 ]  # fmt: skip

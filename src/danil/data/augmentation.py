@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DRAWS = 10
+DRAWS = 12
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 LUMA = (0.299, 0.587, 0.114)
 YIQ = np.array([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
@@ -27,6 +27,10 @@ class Strengths(Protocol):
     @property
     def rotate90(self) -> bool: ...  # noqa: D102
     @property
+    def rotate(self) -> float: ...  # noqa: D102
+    @property
+    def scale(self) -> float: ...  # noqa: D102
+    @property
     def crop(self) -> float: ...  # noqa: D102
     @property
     def brightness(self) -> float: ...  # noqa: D102
@@ -42,7 +46,9 @@ class Strengths(Protocol):
 class Augmentation:
     """Hold the strengths of the variation; 0 or `False` switches one off.
 
-    `flip`: mirror left-right in half of the images. `rotate90`: turn by 0, 90, 180 or 270°. `crop`: show a window whose
+    `flip`: mirror left-right in half of the images. `rotate90`: turn by 0, 90, 180 or 270°. `rotate`: turn by up to
+    ± these degrees more. `scale`: enlarge or shrink by a factor within 1 ± scale. What lies outside an image repeats
+    its edge. `crop`: show a window whose
     sides are shorter by up to this share (the aspect changes by up to half of it). `brightness`, `contrast`,
     `saturation`: a factor within 1 ± strength. `hue`: a turn of the colour circle by up to ± this part of it.
     """
@@ -54,6 +60,8 @@ class Augmentation:
     contrast: float = 0.1
     saturation: float = 0.1
     hue: float = 0.02
+    rotate: float = 0.0
+    scale: float = 0.0
 
 
 def augmented(images: Tensor, size: int, chance: np.ndarray[Any, Any], strengths: Strengths) -> Tensor:
@@ -65,7 +73,7 @@ def augmented(images: Tensor, size: int, chance: np.ndarray[Any, Any], strengths
     Args:
         images: on any device.
         size: S, in pixels.
-        chance: numbers in [0, 1), shape `(B, 10)`, from `uniforms`.
+        chance: numbers in [0, 1), shape `(B, 12)`, from `uniforms`.
         strengths: how much to vary.
     """
     u = torch.from_numpy(chance.astype(np.float32)).to(images.device).unbind(1)
@@ -90,6 +98,10 @@ def viewed(images: Tensor, size: int, u: tuple[Tensor, ...], strengths: Strength
     turn = (4 * u[1]).long() if strengths.rotate90 else torch.zeros_like(u[1]).long()
     cosine = torch.tensor([1.0, 0.0, -1.0, 0.0], device=images.device)[turn]
     sine = torch.tensor([0.0, 1.0, 0.0, -1.0], device=images.device)[turn]
+    if strengths.rotate:
+        angle = math.radians(strengths.rotate) * (2 * u[10] - 1)
+        cosine, sine = cosine * angle.cos() - sine * angle.sin(), sine * angle.cos() + cosine * angle.sin()
+    zoom = 1 / (1 + strengths.scale * (2 * u[11] - 1))
     mirror = torch.where(u[0] < 0.5, -1.0, 1.0) if strengths.flip else torch.ones_like(u[0])
     line = (torch.arange(size, device=images.device) * 2 + 1) / size - 1
     grid = images.new_empty((len(images), size, size, 2), dtype=torch.float32)
@@ -99,8 +111,9 @@ def viewed(images: Tensor, size: int, u: tuple[Tensor, ...], strengths: Strength
         column = down.unsqueeze(1) * line
         torch.add(row.unsqueeze(1), column.unsqueeze(2), out=grid[..., axis])
 
-    lay(0, wide * cosine * mirror, -wide * sine, (1 - wide) * (2 * u[4] - 1))
-    lay(1, high * sine * mirror, high * cosine, (1 - high) * (2 * u[5] - 1))
+    across, down = wide * zoom, high * zoom
+    lay(0, across * cosine * mirror, -across * sine, (1 - wide) * (2 * u[4] - 1))
+    lay(1, down * sine * mirror, down * cosine, (1 - high) * (2 * u[5] - 1))
     return functional.grid_sample(images.float(), grid, "bilinear", "border", align_corners=False)
 
 
@@ -128,7 +141,7 @@ def colour_map(images: Tensor, u: tuple[Tensor, ...], strengths: Strengths) -> t
 
 
 def uniforms(seed: int, epoch: int, indices: np.ndarray[Any, Any], turns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return numbers in [0, 1), shape `(B, 10)` float64, a pure function of seed, epoch, image index and turn.
+    """Return numbers in [0, 1), shape `(B, 12)` float64, a pure function of seed, epoch, image index and turn.
 
     `turns` counts an image's earlier appearances in the epoch, so that a repeated image varies. SplitMix64 (Steele, Lea
     & Flood 2014) as a counter-based generator: no state, no order.

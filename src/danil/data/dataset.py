@@ -15,7 +15,7 @@ from danil.data.augmentation import Strengths, augmented, uniforms
 from danil.data.decoding import ImageError
 from danil.data.files import FileImages, Progress, UnreadableImages, threads
 from danil.data.manifest import ImageStore, Manifest
-from danil.data.transforms import Fit, resized
+from danil.data.transforms import Fit, Preprocess, squared
 
 Targets = Tensor | dict[str, Tensor]
 
@@ -42,6 +42,7 @@ class Images(Dataset[dict[str, Any]]):
         manifest: whose images; may be empty.
         size: S, in pixels.
         fit: how an image becomes square, as in `resized`.
+        preprocess: what comes before, as in `squared`; cached with the pixels.
         cache: `memory` or `none`.
         augmentation: how training images vary (the recipe's section `augment` or an `Augmentation`); `None`: not.
         seed: of the variation, which depends on seed, `epoch` and row alone (and, for a row that an epoch repeats, on
@@ -57,6 +58,7 @@ class Images(Dataset[dict[str, Any]]):
         manifest: Manifest,
         size: int,
         fit: Fit = "crop",
+        preprocess: Preprocess = "none",
         cache: Literal["memory", "none"] = "memory",
         augmentation: Strengths | None = None,
         seed: int = 0,
@@ -64,6 +66,7 @@ class Images(Dataset[dict[str, Any]]):
     ) -> None:
         self.manifest, self.size, self.seed = manifest, size, seed
         self.fit: Fit = fit
+        self.preprocess: Preprocess = preprocess
         self.augmentation = augmentation
         self.epoch = 0
         self.side = round(size * 8 / 7) if augmentation is not None and augmentation.crop > 0 else size
@@ -102,7 +105,8 @@ class Images(Dataset[dict[str, Any]]):
 
         def fill(place: int) -> ImageError | None:
             try:
-                pixels[place] = prepared(self.manifest.store, self.paths[rows[place]], self.side, self.fit)
+                store, path = self.manifest.store, self.paths[rows[place]]
+                pixels[place] = prepared(store, path, self.side, self.fit, self.preprocess)
             except ImageError as error:
                 return error
             return None
@@ -119,10 +123,10 @@ class Images(Dataset[dict[str, Any]]):
         return pixels
 
 
-def prepared(store: ImageStore, path: str, size: int, fit: Fit) -> Tensor:
+def prepared(store: ImageStore, path: str, size: int, fit: Fit, preprocess: Preprocess = "none") -> Tensor:
     """Return one image as `(3, size, size)` uint8; large JPEG files are decoded at a reduced size, which is faster."""
     image = store.read(path, shorter=2 * size) if isinstance(store, FileImages) else store.read(path)
-    return resized(image, size, fit)
+    return squared(image, size, fit, preprocess)
 
 
 def fits_memory(needed: int) -> bool:

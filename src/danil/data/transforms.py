@@ -1,5 +1,6 @@
 """From an image of any shape to the square a network sees."""
 
+import warnings
 from typing import Literal, get_args
 
 import numpy as np
@@ -7,7 +8,43 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from danil.data.fundus_disk import cropped, evened, found_disk
+
 Fit = Literal["crop", "stretch", "pad"]
+Preprocess = Literal["none", "fundus"]
+NO_DISK = (
+    "`data.preprocess` is `fundus`, but in some images no disk of a retina on a black or grey ground was found; they "
+    "are only resized. For other kinds of images set `data.preprocess=none`."
+)
+
+
+def squared(
+    image: Image.Image,
+    size: int,
+    fit: Fit = "crop",
+    preprocess: Preprocess = "none",
+    like: Image.Image | None = None,
+) -> Tensor:
+    """Return an RGB image as `(3, S, S)` uint8, as the network is to see it: preprocessed, then resized.
+
+    `fundus` crops to the retina's disk, rescales it to radius S/2 and evens out its local colour (see
+    `danil.data.fundus_disk`); an image without such a disk is resized alone, and a warning says so, once.
+
+    Args:
+        image: 8-bit RGB, as `read_image` returns it.
+        size: S, in pixels.
+        fit: how an image becomes square, as in `resized`.
+        preprocess: `none` or `fundus`.
+        like: give `image`, a mask, the geometry of this photograph, and leave its values alone.
+    """
+    if preprocess == "none":
+        return resized(image, size, fit)
+    disk = found_disk(image if like is None else like)
+    if disk is None:
+        warnings.warn(NO_DISK, stacklevel=1)
+        return resized(image, size, fit)
+    square = evened(image, disk, size) if like is None else cropped(image, disk, size, (0, 0, 0))
+    return resized(square, size)
 
 
 def resized(image: Image.Image, size: int, fit: Fit = "crop") -> Tensor:

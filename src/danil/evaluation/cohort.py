@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from danil.data import Images, loader, read_source, write_atomically
+from danil.data import loader, read_source, write_atomically
 from danil.data.manifest import Manifest, counted
 from danil.evaluation.document import Document, evaluate_predictions
 from danil.evaluation.folder import EvaluationError, training_counts, write_metrics
@@ -36,8 +36,8 @@ def evaluate_cohort(
     manifest = read_source(data, labelled=False)
     task = fitted.task if fitted.task in manifest.tasks else manifest.task
     labels = cohort_labels(manifest, task, fitted.classes, parsed_mapping(mapping, fitted.classes), data)
-    images = Images(manifest, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
-    probabilities = fitted.probabilities(batch.images for batch in loader(images, None, batch_size=64))[fitted.task]
+    batches = (batch.images for batch in loader(fitted.images(manifest), None, batch_size=64))
+    probabilities = fitted.probabilities(batches)[fitted.task]
     predictions = Predictions.of(
         labels,
         probabilities,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from danil.data.manifest import Manifest
 from danil.data.synthetic import SyntheticImages
-from danil.data.transforms import resized
+from danil.data.transforms import squared
 from danil.explanation.evidence import evidence_scores
 from danil.explanation.faithfulness import faithfulness_curves
 from danil.explanation.run_figures import METHODS
@@ -39,19 +39,23 @@ def evidence_run(
     tables: list[pd.DataFrame] = []
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
-        masks = [store.masks(str(path)) for path in part.table["path"]]
+        shown = [(store.masks(str(path)), store.read(str(path))) for path in part.table["path"]]
         evidence, distractors = (
-            torch.stack([seen_mask(fitted, mask[kind]) for mask in masks]).to(prepared.device) for kind in (0, 1)
+            torch.stack([seen_mask(fitted, masks[kind], image) for masks, image in shown]).to(prepared.device)
+            for kind in (0, 1)
         )
         scores = evidence_scores(maps, evidence, distractors, tolerance=tolerance)
         tables.append(pd.concat([part.table[["path", "group"]], scores], axis=1))
     return pd.concat(tables, ignore_index=True)
 
 
-def seen_mask(fitted: FittedClassifier, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Tensor:
-    """Return the mask in the geometry the network sees, `(S, S)` boolean."""
+def seen_mask(
+    fitted: FittedClassifier, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]], image: Image.Image | None = None
+) -> Tensor:
+    """Return the mask of an image in the geometry in which the network sees that image, `(S, S)` boolean."""
+    data = fitted.recipe.data
     picture = Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB")
-    return resized(picture, fitted.recipe.data.size, fitted.recipe.data.fit)[0] >= 128
+    return squared(picture, data.size, data.fit, data.preprocess, like=image or picture)[0] >= 128
 
 
 def faithfulness_run(

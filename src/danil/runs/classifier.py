@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from danil.data.dataset import Images
 from danil.data.decoding import read_image
-from danil.data.transforms import resized
+from danil.data.manifest import Manifest
+from danil.data.transforms import squared
 from danil.models import create_model
 from danil.objectives import ResponseMaps, response_maps
 from danil.runs.checkpoint import latest_checkpoint
@@ -42,8 +44,15 @@ class FittedClassifier:
 
     def display(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
-        size = self.recipe.data.size
-        return torch.stack([resized(picture(image, 2 * size), size, self.recipe.data.fit) for image in listed(images)])
+        data = self.recipe.data
+        return torch.stack(
+            [squared(picture(image, 2 * data.size), data.size, data.fit, data.preprocess) for image in listed(images)]
+        )
+
+    def images(self, manifest: Manifest) -> Images:
+        """Return a manifest's images as the network sees them, decoded when asked for."""
+        data = self.recipe.data
+        return Images(manifest, size=data.size, fit=data.fit, preprocess=data.preprocess, cache="none")
 
     def prepare(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the tensor the network receives, `(B, 3, S, S)`, normalised, on its device."""

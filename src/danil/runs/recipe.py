@@ -5,14 +5,20 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from danil.runs.sections import Augment, Data, Model, Objective, Section, Split, Train
 
 BUILT_IN = ("standard", "paper", "quick")
+IMPLIED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "dil": {"data": {"preprocess": "fundus", "views": 8}, "augment": {"rotate": 180.0, "scale": 0.1}},
+}
+"""What a system sets where the recipe does not say otherwise."""
+
+MIXED = ("mixup", "cutmix", "mixup_alpha", "cutmix_alpha")
 
 
 class RecipeError(ValueError):
@@ -35,9 +41,48 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
     @property
-    def head(self) -> Literal["linear", "canet", "canet_single"]:
+    def head(self) -> Literal["linear", "dropout", "canet", "canet_single"]:
         """Return the network's head, which the objective decides."""
-        return self.objective.name if self.objective.name in ("canet", "canet_single") else "linear"
+        system = self.objective.system
+        if system == "canet" or system == "canet_single":
+            return system
+        return "dropout" if system == "dil" else "linear"
+
+    @property
+    def by_task(self) -> bool:
+        """Tell whether the network answers by task also where there is one task (CANet's heads do)."""
+        return self.head in ("canet", "canet_single")
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_implied(cls, tree: Any) -> Any:
+        """Fill in what the named system sets, so that the written recipe says it."""
+        objective = tree.get("objective") if isinstance(tree, dict) else None
+        if not isinstance(objective, dict):
+            return tree
+        system = objective.get("base") if objective.get("name", "danil") == "danil" else objective.get("name")
+        filled = dict(tree)
+        for section, values in IMPLIED.get(system, {}).items() if isinstance(system, str) else ():
+            own = filled.get(section, {})
+            filled[section] = {**values, **own} if isinstance(own, dict) else own
+        return filled
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Self:
+        """Refuse choices that exclude each other."""
+        chosen = self.objective
+        if chosen.name != "danil" and chosen.base != "base":
+            raise ValueError(
+                f"`objective.base` is `{chosen.base}`, but only `objective.name=danil` is added to a base; "
+                f"`objective.name` is `{chosen.name}`. Leave `base` out, or set `objective.name=danil`."
+            )
+        if chosen.name == "danil" and chosen.label_smoothing:
+            raise ValueError(
+                f"`objective.label_smoothing` is {chosen.label_smoothing}, but DANIL needs one hard label per image: a "
+                "smoothed label has no single class, so A⁺ and A⁻ are undefined. Set it to 0, or use "
+                "`objective.name=base`."
+            )
+        return self
 
 
 def read_recipe(
@@ -130,12 +175,19 @@ def validated(tree: Mapping[str, Any], source: str) -> Recipe:
 def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
     """Return one fault in words, with the nearest known keys where the key is unknown."""
     key = ".".join(str(name) for name in place)
+    if not key:
+        return message.removeprefix("Value error, ")
     if kind != "extra_forbidden":
         return f"`{key}` is {value!r}: {message[0].lower()}{message[1:]}"
     section: Any = Recipe
     for name in place[:-1]:
         section = section.model_fields[str(name)].annotation
     known = list(section.model_fields)
+    if place[-1] in MIXED:
+        return (
+            f"`{key}` is not offered: mixed images have no single label, but DANIL needs one per image to say which "
+            "class is the true one and which the distractor, and OHEM, CANet and the metrics are defined on one label"
+        )
     return f"`{key}` is not a known key.{nearest(str(place[-1]), known)} Known here: {', '.join(known)}"
 
 

@@ -19,12 +19,14 @@ class Section(BaseModel):
 class Data(Section):
     """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials.
 
-    `views` symmetries of the square are fused at prediction (1: the image alone).
+    `preprocess = "fundus"` crops to the retina's disk and evens out its colours. `views` symmetries of the square are
+    fused at prediction (1: the image alone).
     """
 
     source: str | None = None
     size: Annotated[int, Field(ge=16, le=4096)] = 224
     fit: Literal["crop", "stretch", "pad"] = "crop"
+    preprocess: Literal["none", "fundus"] = "none"
     limit: Count | None = None
     cache: Literal["memory", "none"] = "memory"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
@@ -53,10 +55,20 @@ class Model(Section):
     dropout: Share | None = None
 
 
-class Objective(Section):
-    """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`)."""
+System = Literal["base", "ohem", "batch_selection", "multitask", "dil", "canet", "canet_single"]
 
-    name: Literal["base", "danil", "ohem", "batch_selection", "multitask", "canet", "canet_single"] = "danil"
+
+class Objective(Section):
+    """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`).
+
+    `base` is what DANIL's term is added to: `name = "danil"` with `base = "ohem"` is DANIL on OHEM. `task_weight`: of
+    every task but the main one, in its loss and in its distractor term. `auxiliary_weight`: of CANet's auxiliary
+    losses. `keep`: share of a batch that OHEM keeps. `pressure` to `pressure_end`, `refresh_every` epochs: s_e and the
+    losses' refresh in online batch selection.
+    """
+
+    name: Literal["danil"] | System = "danil"
+    base: System = "base"
     weight: NonNegative = 1e-5
     epsilon: Positive = 1e-4
     formulation: Literal["margin", "literal"] = "margin"
@@ -69,7 +81,17 @@ class Objective(Section):
     rival: Literal["predicted", "runner_up"] = "predicted"
     layer: str | None = None
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
+    pressure: Annotated[float, Field(ge=1)] = 100.0
+    pressure_end: Annotated[float, Field(ge=1)] = 1.0
+    refresh_every: Count = 1
+    task_weight: NonNegative = 1.0
+    auxiliary_weight: NonNegative = 0.25
     label_smoothing: Share = 0.0
+
+    @property
+    def system(self) -> System:
+        """Return what decides network, sampler and preparation: the name, or what DANIL is added to."""
+        return self.base if self.name == "danil" else self.name
 
 
 class Train(Section):
@@ -99,7 +121,7 @@ class Train(Section):
 
 
 class Augment(Section):
-    """Say how training images vary; strengths are fractions, 0 switches one off."""
+    """Say how training images vary; strengths are fractions, `rotate` degrees; 0 switches one off."""
 
     flip: bool = True
     rotate90: bool = True
@@ -108,3 +130,5 @@ class Augment(Section):
     contrast: Share = 0.1
     saturation: Share = 0.1
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Share = 0.0

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from danil.data.manifest import Manifest
 from danil.models import Classifier
-from danil.objectives import CrossDisease, CrossEntropy, DistractorAware, HardExamples
+from danil.objectives import CrossDisease, CrossEntropy, DistractorAware, HardExamples, ImageLoss, WeightedTasks
 from danil.objectives.feature_layer import tensor_at
 from danil.runs.recipe import Recipe, RecipeError
 
@@ -16,25 +16,10 @@ def create_objective(recipe: Recipe, train: Manifest) -> nn.Module:
     """Return the objective of `objective.name`; class weights come from the training part.
 
     Raises:
-        RecipeError: the objective does not fit the recipe's other choices.
+        RecipeError: the objective does not fit the data.
     """
     chosen = recipe.objective
-    if chosen.name == "danil" and chosen.label_smoothing:
-        raise RecipeError(
-            f"`objective.label_smoothing` is {chosen.label_smoothing}, but DANIL needs one hard label per image. "
-            "Set it to 0, or use `objective.name=base`."
-        )
-    weights = class_weights(train) if recipe.train.balance == "weights" else None
-    base = CrossEntropy(class_weights=weights, label_smoothing=chosen.label_smoothing)
-    if chosen.name == "multitask" and len(train.tasks) == 1:
-        raise RecipeError(
-            f"`objective.name` is `multitask`, but `{train.source}` has one task, `{train.task}`. "
-            "Name more label columns, e.g. `ham10000:FOLDER?tasks=dx,localization` or `csv:FILE?label=grade,edema`."
-        )
-    if chosen.name in ("canet", "canet_single"):
-        return CrossDisease(base=base)
-    if chosen.name == "ohem":
-        return HardExamples(keep=chosen.keep, base=base)
+    base = create_base(recipe, train)
     if chosen.name != "danil":
         return base
     return DistractorAware(
@@ -69,6 +54,40 @@ def check_layer(recipe: Recipe, model: Classifier, device: torch.device) -> None
         model(blank)
         source(blank)
     model.train()
+
+
+def create_base(recipe: Recipe, train: Manifest) -> ImageLoss:
+    """Return the loss of each image, to which DANIL may be added; with several tasks each has its weight."""
+    chosen = recipe.objective
+    check_tasks(chosen.system, train)
+    weights = class_weights(train) if recipe.train.balance == "weights" else None
+    if isinstance(weights, Tensor) and recipe.by_task:
+        weights = {train.task: weights}
+    loss: ImageLoss = CrossEntropy(class_weights=weights, label_smoothing=chosen.label_smoothing)
+    if len(train.tasks) > 1:
+        shares = {task: 1.0 if task == train.task else chosen.task_weight for task in train.tasks}
+        loss = WeightedTasks(shares, base=loss)
+    if chosen.system in ("canet", "canet_single"):
+        return CrossDisease(chosen.auxiliary_weight, base=loss)
+    return HardExamples(keep=chosen.keep, base=loss) if chosen.system == "ohem" else loss
+
+
+def check_tasks(system: str, train: Manifest) -> None:
+    """Refuse a system that needs another number of tasks than the data have.
+
+    Raises:
+        RecipeError: saying how to name more label columns, or fewer.
+    """
+    if system == "multitask" and len(train.tasks) == 1:
+        raise RecipeError(
+            f"the objective is `multitask`, but `{train.source}` has one task, `{train.task}`. "
+            "Name more label columns, e.g. `ham10000:FOLDER?tasks=dx,localization` or `csv:FILE?label=grade,edema`."
+        )
+    if system == "canet_single" and len(train.tasks) > 1:
+        raise RecipeError(
+            f"the objective is `canet_single`, which grades one disease, but `{train.source}` has the tasks "
+            f"{', '.join(train.tasks)}. Use `canet`, or name one, e.g. `idrid:FOLDER?task=DR`."
+        )
 
 
 def class_weights(train: Manifest) -> Tensor | Mapping[str, Tensor]:

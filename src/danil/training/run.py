@@ -133,7 +133,8 @@ def create_loop(
     if recipe.train.compile:
         training.model.compile()
     wrapped, optimizer = fabric.setup(training.model, training.optimizer)
-    prepare = partial(Images, size=recipe.data.size, fit=recipe.data.fit, cache=recipe.data.cache)
+    data = recipe.data
+    prepare = partial(Images, size=data.size, fit=data.fit, preprocess=data.preprocess, cache=data.cache)
     return Loop(
         fabric=fabric,
         recipe=recipe,
@@ -181,8 +182,7 @@ def write_predictions(folder: RunFolder, manifest: Manifest) -> None:
         chosen = manifest.part(part)
         if not len(chosen):
             continue
-        images = Images(chosen, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit, cache="none")
-        probabilities = fitted.probabilities(batch.images for batch in loader(images, None, batch_size=64))
+        probabilities = fitted.probabilities(batch.images for batch in loader(fitted.images(chosen), batch_size=64))
         for task in manifest.tasks:
             name = f"{prefix}predictions.csv" if task == fitted.task else f"{prefix}predictions_{task}.csv"
             table = predictions_table(chosen, probabilities, task)
