@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from danil import DistractorAware
-from danil.data import Images, loader
+from danil.data import loader
 from danil.runs import RunFolder, open_run, run_manifest
 
 ROOT = Path(__file__).parents[1]

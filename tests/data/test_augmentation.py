@@ -15,7 +15,20 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 3, 20, 
 
 def chance(batch=16, **fixed):
     """Return draws, with chosen columns fixed; 0.5 is the middle of every range."""
-    names = ("flip", "turn", "scale", "aspect", "x", "y", "brightness", "contrast", "saturation", "hue", "angle", "zoom")
+    names = (
+        "flip",
+        "turn",
+        "scale",
+        "aspect",
+        "x",
+        "y",
+        "brightness",
+        "contrast",
+        "saturation",
+        "hue",
+        "angle",
+        "zoom",
+    )
     draws = np.full((batch, 12), 0.5)
     for name, value in fixed.items():
         draws[:, names.index(name)] = value
@@ -117,7 +130,7 @@ def test_draws_are_uniform_and_independent():
     assert draws.max() < 1
     np.testing.assert_allclose(draws.mean(0), 0.5, atol=0.01)
     np.testing.assert_allclose(draws.var(0), 1 / 12, atol=0.003)
-    off_diagonal = np.corrcoef(draws.T) - np.eye(10)
+    off_diagonal = np.corrcoef(draws.T) - np.eye(12)
     assert np.abs(off_diagonal).max() < 0.03
     neighbours = np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]
     assert abs(neighbours) < 0.03
@@ -129,7 +142,7 @@ def test_draws_depend_on_seed_epoch_image_and_turn_and_on_nothing_else():
     np.testing.assert_array_equal(base[::-1], uniforms(1, 2, rows[::-1], zero))
     for other in (uniforms(2, 2, rows, zero), uniforms(1, 3, rows, zero), uniforms(1, 2, rows, zero + 1)):
         assert (other != base).all()
-    assert uniforms(-1, 0, rows, zero).shape == (2, 10)
+    assert uniforms(-1, 0, rows, zero).shape == (2, 12)
 
 
 def test_draws_follow_the_published_splitmix64_sequence():
@@ -138,3 +151,19 @@ def test_draws_follow_the_published_splitmix64_sequence():
 
     states = np.uint64(1234567) + GOLDEN * np.arange(3, dtype=np.uint64)
     assert mixed(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "draw", "turns"), [(90.0, 1.0, 1), (90.0, 0.0, -1), (180.0, 0.75, 1), (180.0, 0.5, 0)]
+)
+def test_a_rotation_by_the_drawn_share_of_its_degrees(degrees, draw, turns):
+    out = augmented(IMAGES, 20, chance(angle=draw), replace(OFF, rotate=degrees))
+    same = [torch.rot90(IMAGES, sign * turns, (2, 3)).int() for sign in (1, -1)]
+    assert min((out.int() - image).abs().max() for image in same) <= 1
+
+
+def test_a_scale_enlarges_the_middle_or_shrinks_the_whole():
+    ramp = torch.arange(64, dtype=torch.uint8).expand(1, 3, 64, 64).contiguous()
+    for zoom, step in ((1.0, 1 / 1.5), (0.0, 1 / 0.5)):
+        row = augmented(ramp, 64, chance(1, zoom=zoom), replace(OFF, scale=0.5))[0, 0, 32].float()
+        assert row[40] - row[30] == pytest.approx(10 * step, abs=1.0)

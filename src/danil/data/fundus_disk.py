@@ -123,7 +123,7 @@ def radial_errors(points: Pixels, ellipse: tuple[float, float, float, float]) ->
     return np.abs(np.hypot((points[:, 0] - x) / a, (points[:, 1] - y) / b) - 1)
 
 
-def cropped(image: Image.Image, disk: Disk, size: int, fill: tuple[int, int, int] = (GREY,) * 3) -> Image.Image:
+def cropped(image: Image.Image, disk: Disk, size: int, fill: tuple[int, int, int] = (GREY, GREY, GREY)) -> Image.Image:
     """Return the disk's bounding box as a square of `size` pixels: radius S/2; what lies outside the image is `fill`.
 
     Gives a mask of the same image the same geometry.

@@ -10,6 +10,7 @@ from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
 OPTIONS = ("tasks", "metadata", "missing")
+SEVERAL_TASKS = {"tasks": "dx,localization"}
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")

@@ -20,7 +20,10 @@ READERS: Mapping[str, str] = {
     "idrid": "danil.data.idrid:read_idrid",
     "medmnist": "danil.data.medmnist:read_medmnist",
 }
-"""Reader → module and function, imported when first used; the module's `OPTIONS` names what it takes."""
+"""Reader → module and function, imported when first used.
+
+The module's `OPTIONS` names what it takes, `SEVERAL_TASKS` the options that give all tasks where the default is one.
+"""
 
 SYNTHETIC = "synthetic"
 NAMES = (*READERS, SYNTHETIC)
@@ -39,7 +42,7 @@ class Source:
         return f"{self.reader}:{self.path}" + (f"?{tail}" if tail else "")
 
 
-def read_source(text: str, labelled: bool = True) -> Manifest:
+def read_source(text: str, labelled: bool = True, several: bool = False) -> Manifest:
     """Return the manifest of `READER:PATH` or of a bare path.
 
     Options follow a question mark: `csv:cohort.csv?image=file&label=dx&group=patient`; in their values `%26` stands
@@ -48,6 +51,7 @@ def read_source(text: str, labelled: bool = True) -> Manifest:
     Args:
         text: what to read, e.g. `ham10000:data/HAM10000` or `tiles/`.
         labelled: off, images without a label are accepted (external images to predict).
+        several: read all tasks of a set whose reader would give one by default; options in `text` win.
 
     Raises:
         DataError: an unknown reader or option (the nearest known is named), or what the reader finds wrong.
@@ -63,8 +67,19 @@ def read_source(text: str, labelled: bool = True) -> Manifest:
                 f"`{text}`: `{source.reader}` has no option `{key}`.{nearest(key, loaded.OPTIONS)} "
                 f"It takes: {', '.join(loaded.OPTIONS) or 'none'}."
             )
+    if several:
+        source = replace(source, options={**getattr(loaded, "SEVERAL_TASKS", {}), **source.options})
     read: Reader = getattr(loaded, function)
     return replace(read(Path(source.path).expanduser(), source.options, labelled), source=str(source))
+
+
+def relocated(source: str, place: str) -> str:
+    """Return where the data of `source` are now, `place`, with the options of `source` that `place` does not state."""
+    if any(text.startswith(f"{SYNTHETIC}:") for text in (source, place)):
+        return place
+    new, (_, options) = parsed_source(place), optioned(source)
+    same = source.startswith(f"{new.reader}:")
+    return str(replace(new, options={**options, **new.options})) if same else place
 
 
 def parsed_source(text: str) -> Source:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from danil.data import ImageError, read_source
 from danil.data.manifest import Manifest
+from danil.data.sources import relocated
 from danil.runs.classifier import FittedClassifier
 from danil.runs.folder import RunError, RunFolder
 
@@ -21,7 +22,7 @@ def run_manifest(folder: RunFolder, data: str | None = None) -> Manifest:
         RunError: images are missing, or labels, groups or stored sizes differ from those the run was made with.
     """
     record = folder.record()
-    found = read_source(record["source"] if data is None else data)
+    found = read_source(record["source"] if data is None else relocated(record["source"], data))
     try:
         used = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False, usecols=["path", "split"])
     except (OSError, ValueError) as error:

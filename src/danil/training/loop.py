@@ -14,11 +14,13 @@ from torch.optim import Optimizer
 
 from danil.data.dataset import Batch, Images
 from danil.data.loading import loader
+from danil.data.samplers import RankedByLoss
 from danil.objectives import Terms, check_finite
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
 from danil.training.interruption import Interrupted, Requests
 from danil.training.log import Log, Row
+from danil.training.losses import gathered_losses, image_losses
 from danil.training.progress import Bar
 from danil.training.state import Training
 
@@ -80,6 +82,8 @@ def run_epoch(loop: Loop, training: Training) -> None:
     """Train one epoch, from the position inside it."""
     position, train = training.position, loop.recipe.train
     if training.order is None:
+        if isinstance(training.sampler, RankedByLoss) and training.sampler.refresh(position.epoch):
+            refresh_losses(loop, training, training.sampler)
         training.order = torch.from_numpy(training.sampler.order(position.epoch))
     for batch in epoch_batches(loop, training):
         images, targets = loop.normalize(batch.images), prepared_targets(loop, batch)
@@ -98,6 +102,18 @@ def run_epoch(loop: Loop, training: Training) -> None:
             return
 
 
+def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> None:
+    """Tell the sampler the loss of every image, each as this epoch shows it first, each process its share of them."""
+    rank, ranks = loop.fabric.global_rank, loop.fabric.world_size
+    loop.images.epoch = training.position.epoch
+    rows = np.arange(len(loop.images))[rank::ranks]
+    batches = loader(loop.images, rows, batch_size=64, workers=loop.recipe.data.workers)
+    pairs = ((loop.normalize(batch.images), prepared_targets(loop, batch)) for batch in batches)
+    with loop.fabric.autocast():
+        losses = image_losses(training.model, training.objective, pairs)
+    sampler.update(*gathered_losses(loop.fabric, torch.from_numpy(rows), losses, -(-len(loop.images) // ranks)))
+
+
 def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | dict[str, Tensor], rows: Tensor) -> None:
     """Move schedule, average, sampler and tally on; save and stop where asked."""
     position, train = training.position, loop.recipe.train
@@ -105,8 +121,9 @@ def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | d
         loop.schedule.step_update(position.steps)
     if training.average is not None:
         training.average.update(training.model, step=position.steps)
-    if terms.losses is not None and hasattr(training.sampler, "update"):
-        training.sampler.update(rows.numpy(), terms.losses.cpu().numpy())
+    if terms.losses is not None and isinstance(training.sampler, RankedByLoss):
+        share = train.batch_size // loop.fabric.world_size
+        training.sampler.update(*gathered_losses(loop.fabric, rows, terms.losses, share))
     training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
     loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps)
     stop = stop_request(loop)
@@ -148,7 +165,7 @@ def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
 def prepared_targets(loop: Loop, batch: Batch) -> Tensor | dict[str, Tensor]:
     """Return the targets on the network's device; by task where the network answers by task."""
     device, targets = loop.normalize.device, batch.targets
-    if isinstance(targets, Tensor) and loop.recipe.head == "linear":
+    if isinstance(targets, Tensor) and not loop.recipe.by_task:
         return targets.to(device, non_blocking=True)
     tasks = {loop.images.manifest.task: targets} if isinstance(targets, Tensor) else targets
     return {task: labels.to(device, non_blocking=True) for task, labels in tasks.items()}

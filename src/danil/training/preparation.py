@@ -18,7 +18,7 @@ def prepared_manifest(
     """
     if recipe.data.source is None:
         raise RecipeError("`data.source` is not set: it says where the images come from, as READER:PATH.")
-    manifest = divided(read_source(recipe.data.source), recipe)
+    manifest = divided(read_source(recipe.data.source, several=recipe.objective.system == "multitask"), recipe)
     if recipe.data.limit is not None:
         manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
     faults = unreadable(manifest)

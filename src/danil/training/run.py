@@ -113,8 +113,10 @@ def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Train
 
 def create_sampler(recipe: Recipe, train: Manifest) -> Shuffled | ClassBalanced | RankedByLoss:
     """Return what orders the images of an epoch."""
-    if recipe.objective.name == "batch_selection":
-        return RankedByLoss(len(train), recipe.seed, recipe.train.epochs)
+    chosen = recipe.objective
+    if chosen.system == "batch_selection":
+        first, last = chosen.pressure, chosen.pressure_end
+        return RankedByLoss(len(train), recipe.seed, recipe.train.epochs, first, last, chosen.refresh_every)
     if recipe.train.balance == "sampler":
         return ClassBalanced(train.labels(), recipe.seed)
     return Shuffled(len(train), recipe.seed)
