@@ -39,7 +39,8 @@ def outcome(folder: Path | RunFolder) -> tuple[dict[str, torch.Tensor], str, pd.
     """Return weights, predictions and log (time columns aside) of a run."""
     run = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     weights = read_checkpoint(run.checkpoint("last")).state["model"]
-    return weights, run.predictions.read_text(), pd.read_csv(run.log).drop(columns="seconds")
+    log = pd.read_csv(run.log)
+    return weights, run.predictions.read_text(), log.drop(columns=[name for name in log if name.endswith("seconds")])
 
 
 def assert_bit_equal(one: Path | RunFolder, other: Path | RunFolder) -> None:

@@ -95,7 +95,10 @@ class Objective(Section):
 
 
 class Train(Section):
-    """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part."""
+    """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part.
+
+    `recompute_statistics` training images (0: none) give BatchNorm its running statistics anew before each evaluation.
+    """
 
     epochs: Count = 30
     batch_size: Count = 32
@@ -118,6 +121,7 @@ class Train(Section):
     save_every: Annotated[int, Field(ge=0)] = 0
     measure_every: Annotated[int, Field(ge=0)] = 0
     max_steps: Count | None = None
+    recompute_statistics: Annotated[int, Field(ge=0)] = 0
 
 
 class Augment(Section):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from torch.optim import Optimizer
 
 from danil.data.dataset import Batch, Images
 from danil.data.loading import loader
-from danil.data.samplers import RankedByLoss
+from danil.data.samplers import RankedByLoss, Shuffled
 from danil.objectives import Terms, check_finite
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
 from danil.training.interruption import Interrupted, Requests
 from danil.training.log import Log, Row
 from danil.training.losses import gathered_losses, image_losses
+from danil.training.population_statistics import recompute_statistics
 from danil.training.progress import Bar
 from danil.training.state import Training
 
@@ -60,7 +62,11 @@ def fit(loop: Loop, training: Training) -> None:
     while position.epoch < train.epochs and not position.finished:
         started = time.perf_counter()
         run_epoch(loop, training)
-        row = loop.fabric.broadcast(epoch_row(loop, training, time.perf_counter() - started))
+        spent: Row = {"seconds": round(time.perf_counter() - started, 3)}
+        final = position.epoch + 1 == train.epochs or position.steps == train.max_steps
+        if train.recompute_statistics and (final or len(loop.validation)):
+            spent["statistics_seconds"] = population_statistics(loop, training)
+        row = loop.fabric.broadcast(epoch_row(loop, training, spent))
         score = float(row.get("validation_macro_f1", -1.0))
         better = score > position.best_score
         if better:
@@ -148,18 +154,34 @@ def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
     """Yield what is left of this epoch, this rank's share of each global batch; a last incomplete batch is left out."""
     assert training.order is not None
     loop.images.epoch = training.position.epoch
+    return shared_batches(loop, training.order.numpy(), start=training.position.step)
+
+
+def shared_batches(loop: Loop, order: np.ndarray[Any, Any], start: int = 0) -> Iterator[Batch]:
+    """Yield this rank's share of each whole global batch of these rows, from batch `start` on."""
     size, ranks = loop.recipe.train.batch_size, loop.fabric.world_size
-    order = training.order.numpy()
     whole = len(order) // size * size or len(order)
-    batches = [order[start : start + size] for start in range(0, whole, size)]
+    batches = [order[first : first + size] for first in range(0, whole, size)]
     share = np.concatenate([batch[loop.fabric.global_rank :: ranks] for batch in batches])
-    return loader(
-        loop.images,
-        share,
-        batch_size=size // ranks,
-        workers=loop.recipe.data.workers,
-        start=training.position.step,
-    )
+    return loader(loop.images, share, batch_size=size // ranks, workers=loop.recipe.data.workers, start=start)
+
+
+def population_statistics(loop: Loop, training: Training) -> float:
+    """Give the network to evaluate the BatchNorm statistics of as many training images as the recipe says; the seconds.
+
+    The images are the same ones every time, drawn evenly whatever the sampler prefers, and varied as in training.
+    """
+    began = time.perf_counter()
+    order = Shuffled(len(loop.images), loop.recipe.seed).order(0)[: loop.recipe.train.recompute_statistics]
+
+    def add_up(total: Tensor) -> Tensor:
+        summed = loop.fabric.all_reduce(total.to(loop.normalize.device), reduce_op="sum")
+        assert isinstance(summed, Tensor)
+        return summed.cpu()
+
+    batches = (loop.normalize(batch.images) for batch in shared_batches(loop, order))
+    recompute_statistics(training.predictor, batches, add_up if loop.fabric.world_size > 1 else lambda total: total)
+    return round(time.perf_counter() - began, 3)
 
 
 def prepared_targets(loop: Loop, batch: Batch) -> Tensor | dict[str, Tensor]:
@@ -191,8 +213,8 @@ def save(loop: Loop, training: Training) -> None:
     loop.fabric.barrier()
 
 
-def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
-    """Return the log's row of the epoch just run: means over its steps, validation scores, rate and time.
+def epoch_row(loop: Loop, training: Training, spent: Row) -> Row:
+    """Return the log's row of the epoch just run: means over its steps, validation scores, rate and the time spent.
 
     Only the first process validates; the others return an empty row.
     """
@@ -213,5 +235,4 @@ def epoch_row(loop: Loop, training: Training, seconds: float) -> Row:
         row["validation_macro_f1"] = float(
             f1_score(labels[known], found[known], labels=np.unique(labels[known]), average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
         )
-    row["seconds"] = round(seconds, 3)
-    return row
+    return row | spent

@@ -23,7 +23,7 @@ class Bar:
     def epoch(self, values: Mapping[str, float | int]) -> None:
         """Print the line of a finished epoch."""
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self.console.print(shown, highlight=False)
+        self.console.print(shown, highlight=False, soft_wrap=True)
 
 
 @contextmanager
