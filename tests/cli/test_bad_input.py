@@ -134,6 +134,17 @@ def test_predict_keeps_order_and_skips_bad_files_with_exit_code_3(danil, tmp_pat
     assert [row.split(",")[0] for row in rows[1:]] == [str(files[0]), str(files[2])]
 
 
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_a_run_without_test_part_ends_well_and_says_that_nothing_is_evaluated(danil, tmp_path, validation):
+    data = images(tmp_path / "data", a=8, b=8)
+    shares = ("--set", "split.test=0.0", "--set", f"split.validation={validation}")
+    answer = danil("train", data, *TINY, *shares, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    assert "nothing to evaluate" in answer.out
+    assert ("validation part" in answer.out) == (validation > 0)
+    assert danil("report", tmp_path / "run").code == 0
+
+
 def test_predicting_with_what_is_no_run_is_refused(danil, tmp_path):
     answer = danil("predict", tmp_path, tmp_path)
     assert answer.code == 2

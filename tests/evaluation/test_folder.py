@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score
 
-from danil.evaluation import EvaluationError, evaluate_run
+from danil.evaluation import EvaluationError, evaluate_run, evaluated_outcome, summary
 from danil.statistics import PredictionsError
 
 
@@ -80,3 +80,34 @@ def test_what_is_no_run_or_has_no_test_part_is_named(run_folder, tmp_path):
     (folder / "data.json").write_text("{")
     with pytest.raises(EvaluationError, match="damaged"):
         evaluate_run(folder)
+
+
+def without_test(folder):
+    """Move the test part of a run to the validation part."""
+    manifest = pd.read_csv(folder / "manifest.csv")
+    manifest.replace({"split": {"test": "validation"}}).to_csv(folder / "manifest.csv", index=False)
+    (folder / "predictions.csv").rename(folder / "validation_predictions.csv")
+    return folder
+
+
+def test_the_outcome_of_a_run_is_its_test_metrics(run_folder):
+    folder = run_folder()
+    assert evaluated_outcome(folder) == summary(json.loads((folder / "metrics.json").read_text()))
+
+
+def test_a_run_without_test_part_has_nothing_to_evaluate_but_shows_its_validation_part(run_folder):
+    folder = without_test(run_folder())
+    text = evaluated_outcome(folder)
+    assert "nothing to evaluate" in text
+    assert f"danil evaluate {folder} --data" in text
+    assert "always nv" in text
+    accuracy = (pd.read_csv(folder / "validation_predictions.csv").eval("label == prediction")).mean()
+    assert f"{accuracy:.3f}" in next(line for line in text.splitlines() if line.startswith("accuracy"))
+    assert not (folder / "metrics.json").exists()
+
+
+def test_a_run_of_training_images_alone_says_so(run_folder):
+    folder = run_folder()
+    manifest = pd.read_csv(folder / "manifest.csv")
+    manifest[manifest["split"] == "train"].to_csv(folder / "manifest.csv", index=False)
+    assert evaluated_outcome(folder).count("\n") == 0

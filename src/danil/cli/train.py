@@ -23,7 +23,7 @@ def train(
 
     Example: danil train ham10000:HAM10000 --recipe paper --set objective.name=danil --seed 0 --out runs/ham-danil
     """
-    from danil.evaluation import evaluate_run, summary
+    from danil.evaluation import evaluated_outcome
     from danil.runs import read_recipe
     from danil.training import train_run
 
@@ -33,7 +33,7 @@ def train(
     folder = train_run(chosen, out, resume=resume, overwrite=overwrite, skip_bad=skip_bad, quiet=quiet)
     if folder is None:
         return
-    metrics = evaluate_run(folder.path)
+    text = evaluated_outcome(folder.path)
     if not quiet:
-        typer.echo(summary(metrics))
+        typer.echo(text)
         typer.echo(f"run: {folder.path}")

@@ -4,6 +4,7 @@ from danil.evaluation.cohort import evaluate_cohort
 from danil.evaluation.comparison import compare_runs, write_comparison
 from danil.evaluation.document import evaluate_predictions
 from danil.evaluation.folder import EvaluationError, evaluate_run, write_metrics
+from danil.evaluation.outcome import evaluated_outcome
 from danil.evaluation.summary import summary
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "evaluate_cohort",
     "evaluate_predictions",
     "evaluate_run",
+    "evaluated_outcome",
     "summary",
     "write_comparison",
     "write_metrics",

@@ -31,7 +31,10 @@ def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) 
     folder = Path(run)
     manifest = read_manifest(folder)
     if not (manifest["split"] == "test").any():
-        raise EvaluationError(f"`{folder}` has no test part to evaluate. Train with `split.test` above 0.")
+        raise EvaluationError(
+            f"`{folder}` has no test part to evaluate. Train with `split.test` above 0, or evaluate it on "
+            f"other images: `danil evaluate {folder} --data DATA`."
+        )
     tasks = task_names(folder)
     documents = {
         task: evaluate_task(folder, manifest, task, first=task == tasks[0], resamples=resamples, seed=seed)
