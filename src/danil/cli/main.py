@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from danil import __version__
-from danil.cli import compare, demo, evaluate, explain, predict, report, split, train
+from danil.cli import audit, compare, demo, evaluate, explain, predict, report, split, train
 
 app = typer.Typer(
     name="danil",
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 VERBS = (
     demo.demo,
+    audit.audit,
     split.split,
     train.train,
     evaluate.evaluate,

@@ -1,6 +1,7 @@
 """Data: every set becomes a manifest, whose images become batches (floor 1)."""
 
 from danil.data.atomic import write_atomically
+from danil.data.audit import Audit, audit_data, write_audit
 from danil.data.augmentation import Augmentation
 from danil.data.dataset import Batch, Images
 from danil.data.decoding import ImageError, read_image
@@ -13,7 +14,7 @@ from danil.data.splits import assign_splits, folds, limit
 from danil.data.transforms import resized, squared
 
 __all__ = [
-    "Augmentation", "Batch", "DataError", "FileImages", "ImageError", "Images", "Manifest", "UnreadableImages",
-    "assign_splits", "folds", "image_files", "limit", "loader", "read_image", "read_source", "read_split", "resized",
-    "split_summary", "squared", "unreadable", "without", "write_atomically", "write_split",
+    "Audit", "Augmentation", "Batch", "DataError", "FileImages", "ImageError", "Images", "Manifest", "UnreadableImages",
+    "assign_splits", "audit_data", "folds", "image_files", "limit", "loader", "read_image", "read_source", "read_split",
+    "resized", "split_summary", "squared", "unreadable", "without", "write_atomically", "write_audit", "write_split",
 ]  # fmt: skip

@@ -12,10 +12,10 @@ from danil.data.folder import PART_NAMES
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
-OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding")
+OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
-    "label": ("label", "class", "diagnosis", "target"),
+    "label": ("label", "class", "diagnosis", "dx", "target"),
     "group": ("group", "patient", "patient_id", "patientid", "subject", "subject_id", "lesion_id", "case_id"),
     "split": ("split", "part", "partition", "subset"),
 }
@@ -32,7 +32,8 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
             several with commas between, each a task, the first the main one; `group`: column of patients or the like;
             `split`: column of `train`, `validation`, `test`; `root`: folder of the images, relative to the table
             (default: the table's own); `classes`: the main task's classes in order, with commas between (default:
-            natural order); `encoding`: of the text (default UTF-8).
+            natural order); `encoding`: of the text (default UTF-8); `missing`: what becomes of rows without an image
+            file, `error` (default) or `keep` (splits and audits that need no pixels).
         labelled: off, the label column and labels may be missing.
 
     Raises:
@@ -47,7 +48,7 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     complete(frame, image, path)
     if labelled:
         complete(frame, tasks[0], path)
-    root, paths = placed(frame[image], path, options.get("root"))
+    root, paths = placed(frame[image], path, options.get("root"), options.get("missing", "error"))
     rest = [name for name in frame.columns if name not in {image, *tasks, group, split, *RESERVED}]
     table = frame[[*rest, *(task for task in tasks if task in frame)]].copy()
     for task in tasks:
@@ -87,12 +88,14 @@ def label_columns(frame: pd.DataFrame, options: Mapping[str, str], path: Path, l
     return [column(frame, "label", options, path, needed=labelled) or "label"]
 
 
-def placed(images: pd.Series, table: Path, root: str | None) -> tuple[Path, list[str]]:
+def placed(images: pd.Series, table: Path, root: str | None, missing: str = "error") -> tuple[Path, list[str]]:
     """Return the root folder and each image's path relative to it.
 
     Raises:
         DataError: files that do not exist (the first few are named), or that lie outside the root.
     """
+    if missing not in ("error", "keep"):
+        raise DataError(f"`missing` is `{missing}`; it must be `error` or `keep`.")
     names = [str(name).replace("\\", "/") for name in images]
     if root is not None:
         base = Path(os.path.normpath(table.parent / Path(root).expanduser()))
@@ -105,10 +108,10 @@ def placed(images: pd.Series, table: Path, root: str | None) -> tuple[Path, list
     if outside:
         raise DataError(f"`{table}`: {counted(outside, 'path')} outside `{base}`. Name the images' folder: `?root=…`.")
     located = {name: ending(base, name) for name in dict.fromkeys(relative)}
-    missing = [name for name, found in located.items() if found is None]
-    if missing:
+    absent = [name for name, found in located.items() if found is None]
+    if absent and missing == "error":
         raise DataError(
-            f"`{table}` lists {counted(missing, 'file')} that do not exist below `{base}`. "
+            f"`{table}` lists {counted(absent, 'file')} that do not exist below `{base}`. "
             "Correct the paths, or name the images' folder: `?root=…`."
         )
     return base, [located[name] or name for name in relative]

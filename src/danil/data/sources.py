@@ -42,7 +42,7 @@ class Source:
         return f"{self.reader}:{self.path}" + (f"?{tail}" if tail else "")
 
 
-def read_source(text: str, labelled: bool = True, several: bool = False) -> Manifest:
+def read_source(text: str, labelled: bool = True, several: bool = False, pixels: bool = True) -> Manifest:
     """Return the manifest of `READER:PATH` or of a bare path.
 
     Options follow a question mark: `csv:cohort.csv?image=file&label=dx&group=patient`; in their values `%26` stands
@@ -52,6 +52,7 @@ def read_source(text: str, labelled: bool = True, several: bool = False) -> Mani
         text: what to read, e.g. `ham10000:data/HAM10000` or `tiles/`.
         labelled: off, images without a label are accepted (external images to predict).
         several: read all tasks of a set whose reader would give one by default; options in `text` win.
+        pixels: off, rows whose image file is missing are kept, where the reader has a table of its own.
 
     Raises:
         DataError: an unknown reader or option (the nearest known is named), or what the reader finds wrong.
@@ -70,7 +71,8 @@ def read_source(text: str, labelled: bool = True, several: bool = False) -> Mani
     if several:
         source = replace(source, options={**getattr(loaded, "SEVERAL_TASKS", {}), **source.options})
     read: Reader = getattr(loaded, function)
-    return replace(read(Path(source.path).expanduser(), source.options, labelled), source=str(source))
+    options = source.options if pixels or "missing" not in loaded.OPTIONS else {"missing": "keep", **source.options}
+    return replace(read(Path(source.path).expanduser(), options, labelled), source=str(source))
 
 
 def relocated(source: str, place: str) -> str:
