@@ -32,7 +32,9 @@ def similarities(pictures: Bytes, found: Candidates) -> Floats:
         pictures: small grey pictures, `(N, SIDE, SIDE)` uint8.
         found: pairs with a first guess of their alignment.
     """
-    chunks = np.array_split(np.arange(len(found)), max(1, -(-len(found) // CHUNK)))
+    if not len(found):
+        return np.zeros(0, np.float32)
+    chunks = np.array_split(np.arange(len(found)), -(-len(found) // CHUNK))
     with ThreadPoolExecutor(threads()) as pool:
         return np.concatenate(list(pool.map(partial(chunk_similarities, pictures, found), chunks)))
 
