@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from data.pictures import TWINS, texture
 from PIL import Image
 
 from danil.data import DataError, audit_data, read_source, write_audit, write_split
@@ -16,6 +15,7 @@ from danil.data.audit_columns import column_records
 from danil.data.audit_split import group_overlap, random_split
 from danil.data.files import FileImages
 from danil.data.manifest import assembled
+from data.pictures import TWINS, texture
 
 
 def cohort(labels, **columns):

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from data.pictures import TWINS, texture
 from PIL import Image
 
 from danil.data.audit_copies import exact_duplicates, near_duplicates
@@ -14,6 +13,7 @@ from danil.data.audit_images import looks, small
 from danil.data.audit_registration import THRESHOLD, aligned, normalised, similarities
 from danil.data.files import FileImages
 from danil.data.manifest import assembled
+from data.pictures import TWINS, texture
 
 
 def manifest_of(folder: Path, images: dict[str, Image.Image], **columns: list[str | None]):
