@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from danil import __version__
-from danil.cli import audit, compare, demo, evaluate, explain, predict, report, split, train
+from danil.cli import audit, benchmark, compare, demo, evaluate, explain, predict, report, split, table, train
 
 app = typer.Typer(
     name="danil",
@@ -26,6 +26,8 @@ VERBS = (
     explain.explain,
     report.report,
     predict.predict,
+    benchmark.benchmark,
+    table.table,
 )
 for verb in VERBS:
     app.command()(verb)

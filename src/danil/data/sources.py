@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from danil.data.identical import with_identical_grouped
 from danil.data.manifest import DataError, Manifest
 
 Reader = Callable[[Path, Mapping[str, str], bool], Manifest]
@@ -46,7 +47,8 @@ def read_source(text: str, labelled: bool = True, several: bool = False, pixels:
     """Return the manifest of `READER:PATH` or of a bare path.
 
     Options follow a question mark: `csv:cohort.csv?image=file&label=dx&group=patient`; in their values `%26` stands
-    for `&` and so on (percent encoding). `~` is the home folder.
+    for `&` and so on (percent encoding). `groups=identical`, with any reader, puts images of equal bytes into one
+    group. `~` is the home folder.
 
     Args:
         text: what to read, e.g. `ham10000:data/HAM10000` or `tiles/`.
@@ -62,17 +64,23 @@ def read_source(text: str, labelled: bool = True, several: bool = False, pixels:
     source = parsed_source(text)
     module, _, function = READERS[source.reader].partition(":")
     loaded = import_module(module)
+    known = (*loaded.OPTIONS, "groups")
     for key in source.options:
-        if key not in loaded.OPTIONS:
+        if key not in known:
             raise DataError(
-                f"`{text}`: `{source.reader}` has no option `{key}`.{nearest(key, loaded.OPTIONS)} "
-                f"It takes: {', '.join(loaded.OPTIONS) or 'none'}."
+                f"`{text}`: `{source.reader}` has no option `{key}`.{nearest(key, known)} It takes: {', '.join(known)}."
             )
     if several:
         source = replace(source, options={**getattr(loaded, "SEVERAL_TASKS", {}), **source.options})
+    options = dict(source.options)
+    groups = options.pop("groups", None)
+    if groups not in (None, "identical"):
+        raise DataError(f"`{text}`: `groups` is `{groups}`; give `identical`: images of equal bytes are one group.")
+    if not pixels and "missing" in loaded.OPTIONS:
+        options = {"missing": "keep", **options}
     read: Reader = getattr(loaded, function)
-    options = source.options if pixels or "missing" not in loaded.OPTIONS else {"missing": "keep", **source.options}
-    return replace(read(Path(source.path).expanduser(), options, labelled), source=str(source))
+    manifest = replace(read(Path(source.path).expanduser(), options, labelled), source=str(source))
+    return with_identical_grouped(manifest) if groups else manifest
 
 
 def relocated(source: str, place: str) -> str:

@@ -1,35 +1,32 @@
 """Evaluating a run folder: `predictions.csv` (and the manifest) to `metrics.json`."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import pandas as pd
 
 from danil.data.atomic import write_atomically
-from danil.evaluation.decisions import run_decisions
-from danil.evaluation.document import Choices, Document, evaluate_predictions
-from danil.evaluation.errors import EvaluationError, check_part
-from danil.statistics.decisions import Wanted
+from danil.evaluation.document import Document, evaluate_predictions
+from danil.statistics.bootstrap import RESAMPLES
+from danil.statistics.predictions import Predictions, PredictionsError
 from danil.statistics.tables import read_predictions
 
 
-def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Unpack[Choices]) -> Document:
+class EvaluationError(ValueError):
+    """Say which run cannot be evaluated, why, and what to do."""
+
+
+def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> Document:
     """Evaluate a run's test predictions, write `metrics.json` into its folder and return its content.
 
-    Further tasks (`predictions_<task>.csv`) stand under `tasks`. Metadata columns of the manifest make the subgroups.
-    Temperature and thresholds come from the validation part alone and are stored in `calibration.json`; without one
-    there are none. The constant classifier answers the frequencies of the training labels, as the manifest has them.
-
-    Args:
-        run: the run folder.
-        wanted: what thresholds are chosen for. Default: `Wanted()`, or what the run has stored.
-        choices: as `evaluate_predictions` has them; `prevalences` are of the main task's classes.
+    Further tasks (`predictions_<task>.csv`) stand under `tasks`. Metadata columns of the manifest make the subgroups;
+    `validation_predictions.csv`, where the run has it, gives temperature and thresholds. The constant classifier
+    answers the frequencies of the training labels, as the manifest has them.
 
     Raises:
-        EvaluationError: the folder is no run, has no test part, or no validation part for what is `wanted`.
-        PredictionsError: a row is wrong, or predictions are not those of their part.
+        EvaluationError: the folder is no run, or its predictions are not those of its test part.
+        PredictionsError: a row is wrong.
     """
     folder = Path(run)
     manifest = read_manifest(folder)
@@ -39,29 +36,31 @@ def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Un
             f"other images: `danil evaluate {folder} --data DATA`."
         )
     tasks = task_names(folder)
-    known = {task: read_predictions(folder / predictions_file(task, tasks)) for task in tasks}
-    for predictions in known.values():
-        check_part(predictions, manifest, "test")
-    decided = run_decisions(folder, manifest, tasks, wanted)
-    metadata = manifest.set_index("path").drop(columns=["group", "split", *tasks])
-    documents: dict[str, Document] = {}
-    for task, predictions in known.items():
-        documents[task] = evaluate_predictions(
-            predictions,
-            training_counts=training_counts(folder, task),
-            metadata=metadata.loc[list(predictions.paths)].reset_index(drop=True),
-            decided=decided.get(task),
-            **choices,
-        )
-        choices["prevalences"] = None
+    documents = {
+        task: evaluate_task(folder, manifest, task, first=task == tasks[0], resamples=resamples, seed=seed)
+        for task in tasks
+    }
     document = {**documents.pop(tasks[0]), "task": tasks[0], "tasks": documents}
     write_metrics(folder, document)
     return document
 
 
-def predictions_file(task: str, tasks: Sequence[str]) -> str:
-    """Return the name of a task's test predictions; the first task's has the plain name."""
-    return "predictions.csv" if task == tasks[0] else f"predictions_{task}.csv"
+def evaluate_task(
+    folder: Path, manifest: pd.DataFrame, task: str, *, first: bool, resamples: int, seed: int
+) -> Document:
+    """Return the metrics of one task; the first one's predictions have the plain name."""
+    predictions = read_predictions(folder / ("predictions.csv" if first else f"predictions_{task}.csv"))
+    check_complete(predictions, manifest)
+    held_out = folder / ("validation_predictions.csv" if first else f"validation_predictions_{task}.csv")
+    others = [name for name in manifest.columns if name not in {"path", "group", "split", *task_names(folder)}]
+    return evaluate_predictions(
+        predictions,
+        resamples=resamples,
+        seed=seed,
+        training_counts=training_counts(folder, task),
+        metadata=manifest.set_index("path").loc[list(predictions.paths), others].reset_index(drop=True),
+        validation=read_predictions(held_out) if held_out.is_file() else None,
+    )
 
 
 def training_counts(folder: Path, task: str) -> dict[str, int] | None:
@@ -108,3 +107,22 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"`{path}` cannot be read: {error}. Restore it from a copy of the run.") from error
+
+
+def check_complete(predictions: Predictions, manifest: pd.DataFrame) -> None:
+    """Refuse predictions that are not, row for row, those of the manifest's test part.
+
+    Raises:
+        PredictionsError: naming an image that is missing or too many.
+    """
+    wanted = set(manifest.loc[manifest["split"] == "test", "path"])
+    there = set(predictions.paths)
+    missing, extra = sorted(wanted - there), sorted(there - wanted)
+    if missing or extra:
+        fault = (
+            f"misses {len(missing)} of {len(wanted)} test images" if missing else f"has {len(extra)} images too many"
+        )
+        raise PredictionsError(
+            f"`{predictions.source}` {fault}, e.g. `{(missing or extra)[0]}`. Predict the test part again: "
+            "`danil train … --resume`."
+        )

@@ -1,0 +1,176 @@
+"""Suites: datasets × backbones × methods × seeds under one protocol, from a TOML file."""
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from danil.benchmark.cell import Cell, code_version
+from danil.data import limit, read_source
+from danil.runs import Recipe, read_recipe
+from danil.runs.sections import Section
+from danil.training.preparation import divided
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
+
+
+class SuiteError(ValueError):
+    """Say what is wrong in a suite's file, and where."""
+
+
+class Entry(Section):
+    """Name a row or a column of the tables, with the recipe settings (`section.key=value`) that make it."""
+
+    name: Name
+    title: str = ""
+    settings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return what people read."""
+        return self.title or self.name
+
+
+class Dataset(Entry):
+    """Name a data set; `source` is READER:PATH, relative to where the suite is run."""
+
+    source: str
+
+
+class Method(Entry):
+    """Name a method; `datasets` restricts it, `paper` is the row of the paper's tables that it stands for."""
+
+    datasets: tuple[Name, ...] | None = None
+    paper: str | None = None
+
+
+class Suite(Section):
+    """Hold the cells' factors; settings of the suite come first, then the data set's, backbone's and method's.
+
+    `part` is where scores are taken: `test`, or `validation` for a search that must not see the test part.
+    """
+
+    name: Name
+    title: str
+    recipe: str = "paper"
+    settings: tuple[str, ...] = ()
+    part: Literal["test", "validation"] = "test"
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
+    backbones: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Return the suite of a TOML file.
+
+    Raises:
+        SuiteError: the file cannot be read, a key is unknown or wrong, or a name stands twice.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SuiteError(f"suite `{path}` cannot be read as TOML: {error}.") from error
+    try:
+        suite = Suite.model_validate(tree)
+    except ValidationError as error:
+        faults = "; ".join(f"`{'.'.join(map(str, item['loc']))}`: {item['msg']}" for item in error.errors())
+        raise SuiteError(f"suite `{path}`: {faults}. Keys: {', '.join(Suite.model_fields)}.") from error
+    for kind in ("datasets", "backbones", "methods"):
+        check_unique(path, kind, [entry.name for entry in getattr(suite, kind)])
+    check_unique(path, "seeds", [str(seed) for seed in suite.seeds])
+    known = {dataset.name for dataset in suite.datasets}
+    for method in suite.methods:
+        unknown = sorted(set(method.datasets or ()) - known)
+        if unknown:
+            raise SuiteError(
+                f"suite `{path}`: method `{method.name}` names the data set `{unknown[0]}`, but the suite has "
+                f"{', '.join(sorted(known))}."
+            )
+    return suite
+
+
+def check_unique(path: str | Path, kind: str, names: Sequence[str]) -> None:
+    """Refuse a name that stands twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SuiteError(f"suite `{path}`: `{twice}` stands twice in `{kind}`. Names must differ.")
+
+
+def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
+    """Return the suite's cells, the first seed of every method before the second.
+
+    Args:
+        suite: to expand; its data are read (labels and sizes, no pixels) for their digests.
+        only: keep the cells whose name `dataset-backbone-method-seed` contains one of these texts.
+
+    Raises:
+        SuiteError: nothing is left.
+        RecipeError, DataError: a setting or a data set is wrong.
+    """
+    chosen = [factors for factors in combinations(suite) if kept(cell_name(*factors), only)]
+    if not chosen:
+        raise SuiteError(f"no cell of suite `{suite.name}` has {' or '.join(map(repr, only))} in its name.")
+    code, described = code_version(), describer()
+    cells: list[Cell] = []
+    for dataset, backbone, method, seed in chosen:
+        settings = (*suite.settings, *dataset.settings, *backbone.settings, *method.settings)
+        recipe = read_recipe(suite.recipe, settings, seed, dataset.source)
+        digest, images = described(recipe)
+        cells.append(
+            Cell(
+                suite=suite.name,
+                title=suite.title,
+                part=suite.part,
+                dataset=(dataset.name, dataset.label),
+                backbone=(backbone.name, backbone.label),
+                method=(method.name, method.label),
+                paper=method.paper,
+                seed=seed,
+                recipe=recipe,
+                data=digest,
+                images=images,
+                code=code,
+            )
+        )
+    return cells
+
+
+Factors = tuple[Dataset, Entry, Method, int]
+
+
+def combinations(suite: Suite) -> Iterator[Factors]:
+    """Yield every combination that the methods' `datasets` allow."""
+    for seed, dataset, backbone, method in product(suite.seeds, suite.datasets, suite.backbones, suite.methods):
+        if method.datasets is None or dataset.name in method.datasets:
+            yield dataset, backbone, method, seed
+
+
+def cell_name(dataset: Dataset, backbone: Entry, method: Method, seed: int) -> str:
+    """Return what a cell is called."""
+    return f"{dataset.name}-{backbone.name}-{method.name}-{seed}"
+
+
+def kept(name: str, only: Sequence[str]) -> bool:
+    """Tell whether the name contains one of the texts, or there are none."""
+    return not only or any(text in name for text in only)
+
+
+def describer() -> Callable[[Recipe], tuple[str, int]]:
+    """Return what gives a recipe's data digest and number of training images, reading each division of data once."""
+    found: dict[str, tuple[str, int]] = {}
+
+    def described(recipe: Recipe) -> tuple[str, int]:
+        key = f"{recipe.data.source} {recipe.data.limit} {recipe.split.model_dump_json()}"
+        if key not in found:
+            assert recipe.data.source is not None
+            manifest = divided(read_source(recipe.data.source), recipe)
+            if recipe.data.limit is not None:
+                manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
+            found[key] = manifest.digest(), len(manifest.part("train"))
+        return found[key]
+
+    return described

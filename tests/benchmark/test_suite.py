@@ -1,0 +1,89 @@
+import ast
+import dataclasses
+from importlib import resources
+
+import pytest
+
+from danil.benchmark import SuiteError, cells_of, code_version, read_suite
+from danil.benchmark.cell import cell_from
+from danil.data.fake import write_fake
+
+MORE = """
+[[methods]]
+name = "danil"
+settings = ["objective.name=danil"]
+datasets = ["other"]
+[[datasets]]
+name = "other"
+source = "synthetic:fundus?images=40&size=32"
+"""
+
+
+def test_a_suite_makes_a_cell_for_every_combination_that_its_methods_allow(suite_file):
+    suite_file.write_text(suite_file.read_text() + MORE)
+    names = [cell.name for cell in cells_of(read_suite(suite_file))]
+    expected = ["dermoscopy-test_resnet-base", "other-test_resnet-base", "other-test_resnet-danil"]
+    assert names == [f"{name}-{seed}" for seed in (0, 1) for name in expected]
+
+
+def test_only_keeps_the_cells_with_the_text_in_their_name(suite_file):
+    assert [cell.seed for cell in cells_of(read_suite(suite_file), ["base-1"])] == [1]
+    with pytest.raises(SuiteError, match="no cell"):
+        cells_of(read_suite(suite_file), ["vgg"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("seeds = [0, 1]", "seeds = []"), "seeds"),
+        (("seeds = [0, 1]", "seeds = [0, 0]"), "`0` stands twice in `seeds`"),
+        (('title = "Tiny"', 'titel = "Tiny"'), "titel"),
+        (('name = "base"', 'name = "base"\ndatasets = ["nowhere"]'), "`nowhere`"),
+        (('name = "base"', 'name = "../base"'), "methods.0.name"),
+        (("seeds", "seeds ="), "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_suite_is_refused_in_words(suite_file, change, words):
+    suite_file.write_text(suite_file.read_text().replace(*change))
+    with pytest.raises(SuiteError, match=words):
+        read_suite(suite_file)
+
+
+def test_the_digest_follows_recipe_data_and_code_but_not_where_the_data_lie(suite_file, tmp_path):
+    first = cells_of(read_suite(suite_file))[0]
+    assert dataclasses.replace(first, code="other").digest != first.digest
+    assert dataclasses.replace(first, data="other").digest != first.digest
+    suite_file.write_text(suite_file.read_text().replace("train.lr=0.05", "train.lr=0.06"))
+    assert cells_of(read_suite(suite_file))[0].digest != first.digest
+    digests = set()
+    for place in ("here", "there"):
+        write_fake("aptos2019", tmp_path / place)
+        source = f"aptos2019:{tmp_path / place}"
+        suite_file.write_text(suite_file.read_text().replace("synthetic:dermoscopy?images=40&size=32", "PLACE"))
+        text = suite_file.read_text()
+        suite_file.write_text(text.replace("PLACE", source))
+        digests.add(cells_of(read_suite(suite_file))[0].digest)
+        suite_file.write_text(text)
+    assert len(digests) == 1
+
+
+def test_a_cell_comes_back_from_its_description(suite_file, tmp_path):
+    cell = cells_of(read_suite(suite_file))[1]
+    assert cell_from(cell.description(), tmp_path) == cell
+
+
+def test_docstrings_and_comments_do_not_change_the_code_version_and_a_statement_does(monkeypatch):
+    before = code_version()
+    module = resources.files("danil") / "objectives" / "terms.py"
+    text = module.read_text()
+    original = ast.parse
+
+    def version_with(change: str) -> str:
+        code_version.cache_clear()
+        monkeypatch.setattr(ast, "parse", lambda source: original(change if source == text else source))
+        return code_version()
+
+    doc = ast.get_docstring(original(text), clean=False)
+    assert version_with(text.replace(doc, "Another docstring.") + "\n# a comment\n") == before
+    assert version_with(text + "\nx = 1\n") != before
+    code_version.cache_clear()
