@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +65,7 @@ def is_finished(cell: Cell, results: Path, any_code: bool = False) -> bool:
 
 def same_but_code(cell: Cell, code: str) -> str:
     """Return the digest that the cell would have under other code."""
-    return Cell(**{**vars(cell), "code": code}).digest
+    return replace(cell, code=code).digest
 
 
 def run_cells(
