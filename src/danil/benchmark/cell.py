@@ -65,9 +65,10 @@ def cell_from(description: dict[str, Any], folder: Path) -> Cell:
     """Return the cell of a `description`; its recipe is written to `folder`, from where it is read and checked."""
     path = folder / "cell.toml"
     path.write_text(description["recipe"], encoding="utf-8")
-    plain = {name: description[name] for name in FIELDS}
-    pairs = {name: tuple(plain.pop(name)) for name in ("dataset", "backbone", "method")}
-    return Cell(**plain, **pairs, recipe=read_recipe(str(path)))
+    plain: dict[str, Any] = {name: description[name] for name in FIELDS}
+    for name in ("dataset", "backbone", "method"):
+        plain[name] = tuple(plain[name])
+    return Cell(**plain, recipe=read_recipe(str(path)))
 
 
 @cache
