@@ -12,20 +12,8 @@ from danil.benchmark.records import Record, RecordError, read_records
 from danil.benchmark.suite import Suite, SuiteError, cells_of, read_suite
 from danil.benchmark.tables import rendered
 
+# fmt: off
 __all__ = [
-    "Cell",
-    "Grid",
-    "Outcome",
-    "Record",
-    "RecordError",
-    "Suite",
-    "SuiteError",
-    "cells_of",
-    "code_version",
-    "estimated_hours",
-    "grids",
-    "read_records",
-    "read_suite",
-    "rendered",
-    "run_cells",
+    "Cell", "Grid", "Outcome", "Record", "RecordError", "Suite", "SuiteError", "cells_of", "code_version",
+    "estimated_hours", "grids", "read_records", "read_suite", "rendered", "run_cells",
 ]
