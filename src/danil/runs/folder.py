@@ -120,12 +120,9 @@ def create_run(
         RunError: something is already there and `overwrite` is off, or `overwrite` would delete what is no run.
     """
     folder = RunFolder(Path(path))
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        if not overwrite:
-            raise RunError(
-                f"`{folder.path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, "
-                "or choose another `--out`."
-            )
+    if not overwrite:
+        check_free(folder.path)
+    elif occupied(folder.path):
         if not folder.recipe.is_file():
             raise RunError(
                 f"`{folder.path}` is not a run folder, so `--overwrite` does not delete it. Choose another `--out`."
@@ -137,6 +134,23 @@ def create_run(
     write_atomically(folder.data, json.dumps(data_record(manifest), indent=2))
     write_atomically(folder.recipe, recipe.toml())
     return folder
+
+
+def occupied(path: Path) -> bool:
+    """Tell whether a file, or a folder that is not empty, is there."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def check_free(path: Path) -> None:
+    """Refuse a place where something is.
+
+    Raises:
+        RunError: saying how to go on with what is there, or replace it.
+    """
+    if occupied(path):
+        raise RunError(
+            f"`{path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, or choose another `--out`."
+        )
 
 
 def data_record(manifest: Manifest) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | d
         share = train.batch_size // loop.fabric.world_size
         training.sampler.update(*gathered_losses(loop.fabric, rows, terms.losses, share))
     training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
-    loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps)
+    loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps, training.tally.means)
     stop = stop_request(loop)
     if stop is not None:
         save(loop, training)

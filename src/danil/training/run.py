@@ -1,6 +1,5 @@
 """A whole run: data, network, training, and the predictions on the test part."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,21 +7,21 @@ from lightning_fabric import Fabric
 from timm.utils import ModelEmaV3
 
 from danil.data import write_atomically
-from danil.data.dataset import Images
 from danil.data.loading import loader
 from danil.data.manifest import Manifest
 from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
 from danil.models import create_model
 from danil.runs import Recipe, RecipeError, RunError, RunFolder, latest_checkpoint, open_run, predictions_table
-from danil.runs.folder import check_same_data, command_line, create_run
+from danil.runs.folder import check_free, check_same_data, command_line, create_run
 from danil.runs.prediction import Normalization
+from danil.training.estimate import estimate
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
 from danil.training.loop import Loop, fit
 from danil.training.objective import check_layer, create_objective
 from danil.training.optimization import create_optimizer, create_schedule
-from danil.training.preparation import prepared_manifest
-from danil.training.progress import Bar, progress_bar
+from danil.training.preparation import Prepared, prepared_images
+from danil.training.progress import Bar, decoding_bar, progress_bar
 from danil.training.state import Training
 
 
@@ -49,21 +48,27 @@ def train_run(
     torch.manual_seed(recipe.seed)
     folder = RunFolder(Path(out))
     with stop_requests() as requests:
-        manifest = prepared_manifest(recipe, skip_bad=skip_bad, notice=fabric.print)
+        silent = quiet or not fabric.is_global_zero
+        if fabric.is_global_zero and not (resume or overwrite):
+            check_free(folder.path)
+        with decoding_bar(quiet=silent) as progress:
+            prepared = prepared_images(recipe, skip_bad=skip_bad, notice=fabric.print, progress=progress)
+        manifest = prepared.manifest
         training = create_training(recipe, manifest, fabric)
         if fabric.is_global_zero:
             start(folder, recipe, manifest, resume, overwrite)
         fabric.barrier()
-        steps = recipe.train.epochs * steps_per_epoch(recipe, manifest)
-        with progress_bar(steps, quiet=quiet or not fabric.is_global_zero) as bar:
-            loop = create_loop(recipe, manifest, fabric, folder, training, requests, bar)
+        with progress_bar(all_steps(recipe, manifest), quiet=silent) as bar:
+            loop = create_loop(recipe, prepared, fabric, folder, training, requests, bar)
             found = latest_checkpoint(folder.checkpoint("last")) if resume else None
             if found is not None:
                 training.restore(found.state)
+            if not quiet and not training.position.finished:
+                bar.say(estimate(loop, training, all_steps(recipe, manifest)))
             fit(loop, training)
     if not fabric.is_global_zero:
         return None
-    write_predictions(folder, manifest)
+    write_predictions(folder, prepared)
     return folder
 
 
@@ -124,28 +129,26 @@ def create_sampler(recipe: Recipe, train: Manifest) -> Shuffled | ClassBalanced 
 
 def create_loop(
     recipe: Recipe,
-    manifest: Manifest,
+    prepared: Prepared,
     fabric: Fabric,
     folder: RunFolder,
     training: Training,
     requests: Requests,
     bar: Bar,
 ) -> Loop:
-    """Return what stays the same while training; the images are decoded here."""
+    """Return what stays the same while training."""
     if recipe.train.compile:
         training.model.compile()
     wrapped, optimizer = fabric.setup(training.model, training.optimizer)
-    data = recipe.data
-    prepare = partial(Images, size=data.size, fit=data.fit, preprocess=data.preprocess, cache=data.cache)
     return Loop(
         fabric=fabric,
         recipe=recipe,
         folder=folder,
         model=wrapped,
         optimizer=optimizer,
-        schedule=create_schedule(training.optimizer, recipe.train, steps_per_epoch(recipe, manifest)),
-        images=prepare(manifest.part("train"), augmentation=recipe.augment, seed=recipe.seed),
-        validation=prepare(manifest.part("validation")),
+        schedule=create_schedule(training.optimizer, recipe.train, steps_per_epoch(recipe, prepared.manifest)),
+        images=prepared.parts["train"],
+        validation=prepared.parts["validation"],
         normalize=Normalization(training.model.mean, training.model.std, fabric.device, recipe.train.channels_last),
         requests=requests,
         log=Log(folder.log, training.rows),
@@ -156,6 +159,12 @@ def create_loop(
 def steps_per_epoch(recipe: Recipe, manifest: Manifest) -> int:
     """Return the number of whole batches of the training part, at least one."""
     return max(1, int((manifest.table["split"] == "train").sum()) // recipe.train.batch_size)
+
+
+def all_steps(recipe: Recipe, manifest: Manifest) -> int:
+    """Return the number of steps of the whole run, as far as it does not stop early."""
+    steps = recipe.train.epochs * steps_per_epoch(recipe, manifest)
+    return steps if recipe.train.max_steps is None else min(steps, recipe.train.max_steps)
 
 
 def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, overwrite: bool) -> None:
@@ -177,15 +186,15 @@ def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, o
         )
 
 
-def write_predictions(folder: RunFolder, manifest: Manifest) -> None:
+def write_predictions(folder: RunFolder, prepared: Prepared) -> None:
     """Write the predictions on the test part, and on the validation part where there is one; a table per task."""
     fitted = open_run(folder.path)
     for part, prefix in (("test", ""), ("validation", "validation_")):
-        chosen = manifest.part(part)
-        if not len(chosen):
+        images = prepared.parts[part]
+        if not len(images):
             continue
-        probabilities = fitted.probabilities(batch.images for batch in loader(fitted.images(chosen), batch_size=64))
-        for task in manifest.tasks:
+        probabilities = fitted.probabilities(batch.images for batch in loader(images, batch_size=64))
+        for task in prepared.manifest.tasks:
             name = f"{prefix}predictions.csv" if task == fitted.task else f"{prefix}predictions_{task}.csv"
-            table = predictions_table(chosen, probabilities, task)
+            table = predictions_table(images.manifest, probabilities, task)
             write_atomically(folder.path / name, table.to_csv(index=False))
