@@ -16,6 +16,7 @@ from danil.evaluation.sections import (
     subgroup_section,
 )
 from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap, group_codes
+from danil.statistics.calibration_interval import calibration_interval, gap_errors
 from danil.statistics.confusion import confusion_matrix, graded
 from danil.statistics.predictions import Flags, Integers, Predictions
 from danil.statistics.proportions import proportion
@@ -101,6 +102,9 @@ def measured(
     codes = group_codes(known)
     matrix = confusion_matrix(known.labels, known.found, len(known.classes))
     overall = {name: entry(values) for name, values in found.items() if not name.startswith("class_")}
+    for name, errors in gap_errors(known, resamples=resamples, seed=seed).items():
+        low, high = calibration_interval(found[name], errors)
+        overall[name] |= {"low": low, "high": high}
     overall["accuracy"] = widened(overall["accuracy"], known.found == known.labels, codes)
     by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
     per_class: Document = {}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from danil.statistics.scorer import FAMILIES, Scorer
 
 RESAMPLES = 2000
 LEVEL = 0.95
-CELLS = 200_000
+CELLS = 400_000
 """Group weights held at once: few enough to stay in the processor's cache, many enough to hide Python's pace."""
 
 
@@ -40,9 +41,11 @@ def group_codes(predictions: Predictions) -> Integers:
 
 def resampled_weights(groups: int, resamples: int, seed: tuple[int, int]) -> Floats:
     """Return how often each group is drawn, `(G, resamples)`: G draws with replacement in every column."""
-    drawn = np.random.default_rng(seed).integers(0, groups, (resamples, groups), dtype=np.int32)
-    counts = np.stack([np.bincount(row, minlength=groups) for row in drawn])
-    return counts.T.astype(np.float64, order="C")
+    random = np.random.default_rng(seed)
+    counts = np.empty((groups, resamples))
+    for column in range(resamples):
+        counts[:, column] = np.bincount(random.integers(0, groups, groups), minlength=groups)
+    return counts
 
 
 def bootstrap(
@@ -71,7 +74,23 @@ def bootstrap(
     return bootstrapped(scorers, resamples=resamples, seed=seed)
 
 
-def bootstrapped(scorers: Sequence[Scorer], *, resamples: int = RESAMPLES, seed: int = 0) -> list[dict[str, Bootstrap]]:
+class Weighted(Protocol):
+    """Compute values for group weights: a `Scorer`, or what has its shape."""
+
+    groups: int
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Return name → `(b, …)` for weights `(G, b)`."""
+        ...
+
+    def point(self) -> dict[str, Floats]:
+        """Return the values where every group counts once."""
+        ...
+
+
+def bootstrapped(
+    scorers: Sequence[Weighted], *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[dict[str, Bootstrap]]:
     """Return the same for scorers over the same groups, e.g. of different images of these groups."""
     groups = scorers[0].groups
     size = max(1, min(256, CELLS // groups))

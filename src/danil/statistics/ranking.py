@@ -30,14 +30,19 @@ class Ranking:
 
         NaN where positives or (for the AUC) negatives are absent. Both equal scikit-learn's with `sample_weight`.
         """
-        hits = np.asarray(self.positives @ weights)
-        images = np.asarray(self.all @ weights)
-        above = np.cumsum(hits, axis=0)
-        seen = np.cumsum(images, axis=0)
-        total, everything = above[-1].copy(), seen[-1]
-        precision = np.divide(above, seen, out=np.zeros_like(above), where=seen > 0)
-        average = np.einsum("nb,nb->b", hits, precision)
-        images -= hits
-        above -= hits / 2
-        area = np.einsum("nb,nb->b", images, above)
+        hits = np.ascontiguousarray(np.asarray(self.positives @ weights).T)
+        images = np.ascontiguousarray(np.asarray(self.all @ weights).T)
+        sums = np.empty((3, len(hits)))
+        above, seen, precision = np.zeros((3, hits.shape[1]))  # written anew for each resample, while in the cache
+        for place, (hit, count) in enumerate(zip(hits, images, strict=True)):
+            np.cumsum(hit, out=above)
+            np.cumsum(count, out=seen)
+            np.divide(above, np.maximum(seen, 1, out=precision), out=precision)
+            sums[0, place] = np.einsum("n,n->", hit, precision)
+            np.multiply(hit, 0.5, out=precision)
+            np.subtract(above, precision, out=precision)
+            count -= hit
+            sums[1:, place] = np.einsum("n,n->", count, precision), above[-1]
+        average, area, total = sums
+        everything = images.sum(1) + total
         return ratio(area, total * (everything - total)), ratio(average, total)
