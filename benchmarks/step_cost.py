@@ -1,13 +1,13 @@
 """Measure what a training step costs with the distractor-aware loss, relative to plain cross-entropy.
 
-    python benchmarks/step_cost.py                # about 50 minutes on two quiet cores; goes on where it stopped
+    python benchmarks/step_cost.py                # about 50 minutes on two quiet cores; skips backbones that it has
     python benchmarks/step_cost.py --table        # only write docs/step_cost.md again
 
 A step is forward and backward of a batch of 32 images (112 px, Inception 128), no optimiser. The share r of wrong
-images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Three ways,
-each in turn with `base` (cross-entropy): `ours` (`danil.DistractorAware()`), `stock` (the margin identity on the wrong
-images with PyTorch's own kernels), `literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own
-kernels). Writes results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
+images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Of each
+backbone all steps run in turn, round after round: `base` (cross-entropy), and for each share `ours`
+(`danil.DistractorAware()`) and `stock` (the margin identity on the wrong images with PyTorch's own kernels), and
+`literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). Writes results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,58 +103,53 @@ def labels_for(share: float, predictions: Tensor) -> Tensor:
     return torch.where(wrong, (predictions + 1) % CLASSES, predictions)
 
 
-def measured(steps: dict[str, Step], model: nn.Module, images: Tensor, labels: Tensor, repeats: int) -> dict[str, Any]:
-    """Time the steps in turn, `repeats` times over after one warm-up, and weigh each once."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats + 1):
-        for name, step in steps.items():
-            taken = seconds(step, model, images, labels)
-            if turn:
-                times[name].append(taken)
-    peaks = {name: peak_bytes(step, model, images, labels) for name, step in steps.items()}
-    return {
-        name: {
-            "seconds": statistics.median(times[name]),
-            "time_ratio": statistics.median(times[name]) / statistics.median(times["base"]),
-            "peak_bytes": peaks[name],
-            "memory_ratio": peaks[name] / peaks["base"],
-            "repeats": repeats,
-        }
-        for name in steps
-        if name != "base"
-    } | {"base_seconds": statistics.median(times["base"]), "base_peak_bytes": peaks["base"]}
-
-
 Cell = tuple[str, float | None]  # way and share; the literal form's cost does not depend on the share
+Runs = dict[Cell, tuple[Step, Tensor]]  # what to run and with which labels
 
 
 def cells(ways: list[str], shares: list[float]) -> list[Cell]:
     return [(way, share) for way in ways for share in (shares if way != "literal" else [None])]
 
 
-def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> Iterator[dict[str, Any]]:
+def times(runs: Runs, model: nn.Module, images: Tensor, repeats: int) -> dict[Cell, list[float]]:
+    """Time all in turn, `repeats` rounds after one to warm up."""
+    found: dict[Cell, list[float]] = {cell: [] for cell in runs}
+    for turn in range(repeats + 1):
+        for cell, (step, labels) in runs.items():
+            taken = seconds(step, model, images, labels)
+            if turn:
+                found[cell].append(taken)
+    return found
+
+
+def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     size = BACKBONES[backbone]
     model = timm.create_model(backbone, num_classes=CLASSES)
     images = torch.randn(BATCH, 3, size, size)
     with torch.no_grad():
         predictions = model.train()(images).argmax(1)
+    runs: Runs = {("base", None): (base, labels_for(0.25, predictions))}
     for way, share in wanted:
-        labels = labels_for(0.25 if share is None else share, predictions)
-        values = measured({"base": base, way: WAYS[way]}, model, images, labels, repeats)
+        runs[way, share] = WAYS[way], labels_for(0.25 if share is None else share, predictions)
+    medians = {cell: statistics.median(taken) for cell, taken in times(runs, model, images, repeats).items()}
+    peaks = {cell: peak_bytes(step, model, images, labels) for cell, (step, labels) in runs.items()}
+    whole = medians.pop(("base", None)), peaks["base", None]
+    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
+    records: list[dict[str, Any]] = []
+    for (way, share), taken in medians.items():
         cell = {"backbone": backbone, "way": way, "share": share, "size": size, "batch": BATCH}
-        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
-        found = cell | values.pop(way) | values | machine
-        print(
-            f"{backbone} {way} r={share}: {found['time_ratio']:.2f} × time, {found['memory_ratio']:.2f} × bytes",
-            flush=True,
-        )
-        yield found
+        values = {"seconds": taken, "time_ratio": taken / whole[0], "base_seconds": whole[0]}
+        peak = peaks[way, share]
+        values |= {"peak_bytes": peak, "memory_ratio": peak / whole[1], "base_peak_bytes": whole[1]}
+        records.append(cell | values | {"repeats": repeats} | machine)
+        print(f"{backbone} {way} r={share}: {taken / whole[0]:.2f} × time, {peak / whole[1]:.2f} × bytes", flush=True)
+    return records
 
 
 def floor(backbone: str, share: float) -> float:
-    """Return the fewest FLOPs of a step ÷ base: (3 + 4r)F or, with smooth activations, (3 + 6r)F, over 3F."""
-    return 1 + (6 if backbone in SMOOTH else 4) * share / 3
+    """Return the fewest FLOPs of a step ÷ base: (3 + 3r)F or, with smooth activations, (3 + 5r)F, over 3F."""
+    return 1 + (5 if backbone in SMOOTH else 3) * share / 3
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -166,7 +161,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 Generated from `results/step_cost.json` by `python benchmarks/step_cost.py --table`; the script's header says what is
 measured. Everything is relative to the same step with plain cross-entropy, measured in turn with it; r is the share of
-wrong images. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
+wrong images. The floor counts no second forward: its convolutions are recalled from the first. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
 
 Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
 Bytes are the most that tensors hold at once, parameters and batch included.
@@ -209,10 +204,10 @@ def main() -> None:
     for backbone in [] if options.table else options.backbones:
         done = {(r["way"], r["share"]) for r in records if r["backbone"] == backbone and not options.again}
         wanted = [cell for cell in cells(options.ways, options.shares) if cell not in done]
-        for new in backbone_records(backbone, wanted, options.repeats) if wanted else ():
-            key = (new["backbone"], new["way"], new["share"])
-            records = [r for r in records if (r["backbone"], r["way"], r["share"]) != key] + [new]
-            write_atomically(options.records, json.dumps(records, indent=1) + "\n")
+        new = backbone_records(backbone, wanted, options.repeats) if wanted else []
+        replaced = {(backbone, r["way"], r["share"]) for r in new}
+        records = [r for r in records if (r["backbone"], r["way"], r["share"]) not in replaced] + new
+        write_atomically(options.records, json.dumps(records, indent=1) + "\n")
     write_atomically(options.page, table(records))
 
 

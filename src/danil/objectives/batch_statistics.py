@@ -76,6 +76,11 @@ class BatchStatistics:
             if _version(module) != version and id(getattr(module, "running_mean", None)) not in self._records:
                 _refuse(module, "updated its running statistics out of sight")
 
+    def layer(self, running_mean: Tensor | None, weight: Tensor | None) -> int | None:
+        """Return what a call of `batch_norm` has in common with all calls of its layer, if they hand statistics over."""
+        key = _key(running_mean, weight)
+        return key if key in self._keys else None
+
     def normalization(self) -> Callable[..., Tensor]:
         """Return a stand-in for `batch_norm` that uses these statistics as constants, call by call, for one pass."""
         calls: Counter[int] = Counter()

@@ -5,7 +5,7 @@ A convolution and a multiplication per channel are each read off a trilinear for
 the other two, to any order, so none ever needs PyTorch's slow `_convolution_double_backward`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 INPUT, WEIGHT, OUTPUT = 0, 1, 2
+
+Known = Callable[[], Tensor] | None
+"""How to get at an output that need not be computed."""
 
 _aten = torch.ops.aten
 
@@ -83,12 +86,18 @@ class _FullConvolution:
         return _owned(g.flatten(1).t() @ x.flatten(1), self.weight_shape)
 
 
-def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
-    """Return the convolution of x `(B, C, …)` with w; `geometry` as in `aten::convolution`."""
+def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any, known: Known = None) -> Tensor:
+    """Return the convolution of x `(B, C, …)` with w; `geometry` as in `aten::convolution`.
+
+    With `known`, its result, which must be a fresh tensor, is taken for the output, and only the graph is recorded.
+    """
     form = _Convolution(w.detach(), tuple(x.shape), *geometry)
-    if form.is_linear():
-        return bilinear(_FullConvolution(form.input_shape, tuple(w.shape)), x, w, bias)
-    return bilinear(form, x, w, bias)
+    if not form.is_linear():
+        return bilinear(form, x, w, bias, known)
+    full = _FullConvolution(form.input_shape, tuple(w.shape))
+    if known is None:
+        return full.output(x, w, bias)  # PyTorch's own derivatives of a matrix product are bilinear already
+    return bilinear(full, x, w, bias, known)
 
 
 @dataclass(frozen=True)
@@ -127,19 +136,19 @@ class _Contraction(torch.autograd.Function):
     """Contract a form with two of its three arguments, `missing` being the third."""
 
     @staticmethod
-    def forward(ctx: Any, form: _Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, form: _Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None, known: Known) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(a, b)
         ctx.form, ctx.missing = form, missing
         if missing == OUTPUT:
-            return form.output(a, b, bias)
+            return form.output(a, b, bias) if known is None else known()
         return form.weight_gradient(a, b) if missing == WEIGHT else form.input_gradient(a, b)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         (v,) = grads
         if v is None:
-            return None, None, None, None, None
+            return None, None, None, None, None, None
         a, b = ctx.saved_tensors
         i, j = (slot for slot in (INPUT, WEIGHT, OUTPUT) if slot != ctx.missing)
         known: dict[int, Tensor] = {i: a, j: b, ctx.missing: v}
@@ -147,7 +156,7 @@ class _Contraction(torch.autograd.Function):
         grad_a = _contract(ctx.form, i, known) if needed[0] else None
         grad_b = _contract(ctx.form, j, known) if needed[1] else None
         grad_bias = v.sum([d for d in range(v.dim()) if d != 1]) if needed[2:] == [True] else None
-        return None, None, grad_a, grad_b, grad_bias
+        return None, None, grad_a, grad_b, grad_bias, None
 
 
 def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
@@ -155,7 +164,7 @@ def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
     scaled = _channel_scaled(b) if missing == INPUT else None
     if scaled is not None:
         return cast(Tensor, _ScaledInputGradient.apply(form, a, *scaled, b.detach()))
-    return cast(Tensor, _Contraction.apply(form, missing, a, b, None))
+    return cast(Tensor, _Contraction.apply(form, missing, a, b, None, None))
 
 
 def _channel_scaled(g: Tensor) -> tuple[_ChannelScale, Tensor, Tensor] | None:
@@ -199,9 +208,9 @@ class _ScaledInputGradient(torch.autograd.Function):
         return None, grad_w, None, grad_scale, grad_g, None
 
 
-def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None, known: Known = None) -> Tensor:
     """Return x ∗ w (+ bias), differentiable to any order at the cost of the form's own three kernels."""
-    return cast(Tensor, _Contraction.apply(form, OUTPUT, x, w, bias))
+    return cast(Tensor, _Contraction.apply(form, OUTPUT, x, w, bias, known))
 
 
 def needed_gradients(ctx: Any) -> list[bool]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,6 +16,7 @@ from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
 from danil.objectives.margins import Distance, Form, Formulation, map_differences, penalties, squared_distances
 from danil.objectives.ranks import global_count
+from danil.objectives.recall import Recall, rows
 from danil.objectives.second_order import twice_differentiable
 from danil.objectives.second_pass import bare_module, eager, is_compiled, second_pass
 from danil.objectives.terms import Logits, Targets, Terms
@@ -120,11 +122,13 @@ class DistractorAware(nn.Module):
         else:
             modules = list(bare.modules())
             frozen = modules if self.normalization == "frozen" else []
-            statistics = BatchStatistics(frozen, compiled=is_compiled(model, modules))
-            with statistics.caught(images):
+            compiled = is_compiled(model, modules)
+            statistics = BatchStatistics(frozen, compiled=compiled)
+            recall = Recall(bare, statistics, compiled=compiled)
+            with statistics.caught(images), recall.recorded(images):
                 logits = model(images)
             losses, found = self._first_losses(logits, targets)
-            distances = self._second_distances(bare, modules, images, statistics, found)
+            distances = self._second_distances(bare, modules, images, recall, found)
         distances = {task: d / scale**2 for task, d in distances.items()}
         return self._terms(bare, logits, targets, losses, found, distances)
 
@@ -137,7 +141,7 @@ class DistractorAware(nn.Module):
         bare: nn.Module,
         modules: list[nn.Module],
         images: Tensor,
-        statistics: BatchStatistics,
+        recall: Recall,
         found: Mapping[str, Distractors],
     ) -> dict[str, Tensor]:
         """Run the wrong images of all tasks once more, and return each task's d."""
@@ -146,12 +150,20 @@ class DistractorAware(nn.Module):
         if not len(wrong):
             return {}
         graph = torch.is_grad_enabled()
-        batch_norm = statistics.normalization() if self.normalization == "frozen" else None
-        with torch.enable_grad(), second_pass(bare, modules, images, batch_norm), tensor_at(bare, self.layer) as source:
-            inputs = rows(images.detach(), wrong).requires_grad_(self.layer is None)
-            logits: Logits = bare(inputs)
-            chosen = {task: distractors.among(wrong) for task, distractors in found.items()}
-            return self._distances(source(inputs), logits, chosen, graph)
+        among = {task: distractors.among(wrong) for task, distractors in found.items()}
+        for recalling in (True, False):
+            batch_norm = recall.statistics.normalization() if self.normalization == "frozen" else None
+            with (
+                torch.enable_grad(),
+                second_pass(bare, modules, images, batch_norm),
+                tensor_at(bare, self.layer) as source,
+            ):
+                inputs = rows(images.detach(), wrong).requires_grad_(self.layer is None)
+                with recall.again(inputs, wrong) if recalling else nullcontext() as again:
+                    logits: Logits = bare(inputs)
+                if again is None or not again.astray:
+                    return self._distances(source(inputs), logits, among, graph)
+        raise AssertionError  # nothing goes astray that is not recalled
 
     def _distances(
         self, inputs: Tensor, logits: Logits, found: Mapping[str, Distractors], graph: bool
@@ -187,13 +199,6 @@ class DistractorAware(nn.Module):
         if self.ratio.strength is not None:
             stats["distractor_weight"] = torch.as_tensor(weight)
         return Terms(loss + parts["distractor"], logits, parts, stats, losses.detach())
-
-
-def rows(images: Tensor, chosen: Tensor) -> Tensor:
-    """Return a copy of the chosen images in the memory format of all."""
-    copy = images[chosen]
-    channels_last = images.dim() == 4 and images.is_contiguous(memory_format=torch.channels_last)
-    return copy.contiguous(memory_format=torch.channels_last) if channels_last else copy
 
 
 def _quantiles(like: Tensor, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -57,14 +57,14 @@ class _SecondOrder(TorchFunctionMode):
     ) -> Any:
         named = kwargs or {}
         rule = RULES.get(func)
-        if rule is not None and _replaceable(*args, *named.values()):
+        if rule is not None and replaceable(*args, *named.values()):
             result = rule(*args, **named)
             if result is not NotImplemented:
                 return result
         return func(*args, **named)
 
 
-def _replaceable(*arguments: Any) -> bool:
+def replaceable(*arguments: Any) -> bool:
     """Say whether an ordinary graph of plain floating-point tensors is being recorded."""
     tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
     return (

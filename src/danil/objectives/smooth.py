@@ -13,9 +13,10 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Activation:
-    """Hold an activation f(x), its gradient (g, x) → g · f′(x) and its curvature (u, x) → u · f″(x)."""
+    """Hold an activation f(x), the same in place, its gradient (g, x) → g · f′(x), its curvature (u, x) → u · f″(x)."""
 
     value: Callable[[Tensor], Tensor]
+    value_in_place: Callable[[Tensor], Tensor] | None
     gradient: Callable[[Tensor, Tensor], Tensor]
     curvature: Callable[[Tensor, Tensor], Tensor]
 
@@ -34,9 +35,11 @@ def _hardswish_curvature(u: Tensor, x: Tensor) -> Tensor:
     return torch.where((x > -3) & (x < 3), u / 3, 0)
 
 
-SILU = Activation(_aten.silu.default, _aten.silu_backward.default, _silu_curvature)
-GELU = Activation(_aten.gelu.default, _aten.gelu_backward.default, _gelu_curvature)
-HARDSWISH = Activation(_aten.hardswish.default, _aten.hardswish_backward.default, _hardswish_curvature)
+SILU = Activation(_aten.silu.default, _aten.silu_.default, _aten.silu_backward.default, _silu_curvature)
+GELU = Activation(_aten.gelu.default, None, _aten.gelu_backward.default, _gelu_curvature)
+HARDSWISH = Activation(
+    _aten.hardswish.default, _aten.hardswish_.default, _aten.hardswish_backward.default, _hardswish_curvature
+)
 
 
 def smooth(x: Tensor, activation: Activation, in_place: bool = False) -> Tensor:
@@ -45,18 +48,18 @@ def smooth(x: Tensor, activation: Activation, in_place: bool = False) -> Tensor:
 
 
 class _Value(torch.autograd.Function):
-    """f(x), in a new tensor or in `place`, on whose old values nothing depends any more."""
+    """f(x), in a new tensor or in `place`, a tensor equal to x on whose old values nothing depends any more."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: Activation, place: Tensor | None) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.activation = activation
         ctx.save_for_backward(x)
-        value = activation.value(x)
         if place is None:
-            return value
+            return activation.value(x)
+        assert activation.value_in_place is not None
         ctx.mark_dirty(place)
-        return place.copy_(value)
+        return activation.value_in_place(place)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:

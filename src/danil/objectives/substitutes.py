@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from danil.objectives import piecewise
-from danil.objectives.bilinear import convolution, frozen_normalization
+from danil.objectives.bilinear import Known, convolution, frozen_normalization
 from danil.objectives.smooth import GELU, HARDSWISH, SILU, Activation, smooth
 
 Ints = int | Sequence[int]
@@ -47,6 +47,7 @@ def _convolution(rank: int) -> Callable[..., Any]:
         padding: str | Ints = 0,
         dilation: Ints = 1,
         groups: int = 1,
+        known: Known = None,
     ) -> Any:
         if input.dim() != rank + 2 or not input.numel():
             return NotImplemented
@@ -60,7 +61,7 @@ def _convolution(rank: int) -> Callable[..., Any]:
             else:
                 return NotImplemented
         geometry = (steps, _tuple(padding, rank), spread, False, (0,) * rank, groups)
-        return _apply(input, weight, bias, geometry)
+        return _apply(input, weight, bias, geometry, known)
 
     return rule
 
@@ -75,20 +76,21 @@ def _transposed(rank: int) -> Callable[..., Any]:
         output_padding: Ints = 0,
         groups: int = 1,
         dilation: Ints = 1,
+        known: Known = None,
     ) -> Any:
         if input.dim() != rank + 2 or not input.numel():
             return NotImplemented
         steps, edges, extra, spread = (_tuple(v, rank) for v in (stride, padding, output_padding, dilation))
-        return _apply(input, weight, bias, (steps, edges, spread, True, extra, groups))
+        return _apply(input, weight, bias, (steps, edges, spread, True, extra, groups), known)
 
     return rule
 
 
-def _apply(input: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...]) -> Any:
+def _apply(input: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...], known: Known) -> Any:
     x, w, b = _autocast(input, weight, bias)
     if x is None or w is None or x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
         return NotImplemented
-    return convolution(x, w, b, *geometry)
+    return convolution(x, w, b, *geometry, known=known)
 
 
 def _batch_norm(

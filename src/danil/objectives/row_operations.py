@@ -1,0 +1,79 @@
+"""Operations that treat every image of a batch on its own, whatever else is in the batch.
+
+For such an operation f, f(x)[rows] = f(x[rows]). Each check has the signature of its function and says whether this call
+is of that kind. What is not listed counts as mixing images.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CONVOLUTIONS: frozenset[Any] = frozenset(
+    {torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
+)
+IN_PLACE_RELU: frozenset[Any] = frozenset({torch.relu_, Tensor.relu_})
+
+ELEMENTWISE: frozenset[Any] = frozenset(
+    {
+        *(F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.elu, F.hardtanh, F.gelu),
+        *(F.silu, F.hardswish, F.hardsigmoid, F.mish, F.softplus, F.sigmoid, F.tanh),
+        *(torch.sigmoid, Tensor.sigmoid, Tensor.sigmoid_, torch.tanh, Tensor.tanh, Tensor.contiguous),
+        *(torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__),
+        *(torch.sub, Tensor.sub, Tensor.sub_, Tensor.__sub__, Tensor.__isub__),
+        *(torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__rmul__, Tensor.__imul__),
+        *(torch.div, Tensor.div, Tensor.div_, Tensor.__truediv__, Tensor.__itruediv__),
+    }
+)
+"""Called with images of one rank, and with others that broadcast along the images."""
+
+
+def _convolution(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> bool:
+    return input.dim() == weight.dim()
+
+
+def _pooling(input: Tensor, *_: Any, **__: Any) -> bool:
+    return input.dim() == 4
+
+
+def _mean(
+    input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> bool:
+    dims = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    return bool(dims) and all(d % input.dim() for d in dims)
+
+
+def _flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> bool:
+    return start_dim >= 1
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> bool:
+    return dim % tensors[0].dim() != 0 and len({t.dim() for t in tensors}) == 1
+
+
+def _pad(input: Tensor, pad: Sequence[int], *_: Any, **__: Any) -> bool:
+    return len(pad) < 2 * input.dim()
+
+
+def _layer_norm(input: Tensor, normalized_shape: Sequence[int], *_: Any, **__: Any) -> bool:
+    return len(normalized_shape) < input.dim()
+
+
+def _group_norm(*_: Any, **__: Any) -> bool:
+    return True
+
+
+ROW_WISE: dict[Any, Callable[..., bool]] = {
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
+    **dict.fromkeys((F.max_pool2d, torch.max_pool2d, F.avg_pool2d), _pooling),
+    **dict.fromkeys((F.adaptive_avg_pool2d, F.adaptive_max_pool2d), _pooling),
+    **dict.fromkeys((torch.mean, Tensor.mean), _mean),
+    **dict.fromkeys((torch.flatten, Tensor.flatten), _flatten),
+    torch.cat: _cat,
+    F.pad: _pad,
+    F.layer_norm: _layer_norm,
+    F.group_norm: _group_norm,
+}
+"""Function → whether this call treats images one by one; its first argument alone, or all in it, depends on images."""
