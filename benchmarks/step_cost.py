@@ -7,7 +7,8 @@ A step is forward and backward of a batch of 32 images (112 px, Inception 128), 
 images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Of each
 backbone all steps run in turn, round after round: `base` (cross-entropy), and for each share `ours`
 (`danil.DistractorAware()`) and `stock` (the margin identity on the wrong images with PyTorch's own kernels), and
-`literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). Writes results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
+`literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). Writes
+results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
 """
 
 import argparse
@@ -161,7 +162,8 @@ def table(records: list[dict[str, Any]]) -> str:
 
 Generated from `results/step_cost.json` by `python benchmarks/step_cost.py --table`; the script's header says what is
 measured. Everything is relative to the same step with plain cross-entropy, measured in turn with it; r is the share of
-wrong images. The floor counts no second forward: its convolutions are recalled from the first. The literal form runs the whole batch whatever r is, so it was measured once per backbone.
+wrong images. The floor counts no second forward: its convolutions are recalled from the first. The literal form runs
+the whole batch whatever r is, so it was measured once per backbone.
 
 Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
 Bytes are the most that tensors hold at once, parameters and batch included.

@@ -77,7 +77,7 @@ class BatchStatistics:
                 _refuse(module, "updated its running statistics out of sight")
 
     def layer(self, running_mean: Tensor | None, weight: Tensor | None) -> int | None:
-        """Return what a call of `batch_norm` has in common with all calls of its layer, if they hand statistics over."""
+        """Return what a call of `batch_norm` shares with all of its layer, if that hands its statistics over."""
         key = _key(running_mean, weight)
         return key if key in self._keys else None
 

@@ -14,8 +14,7 @@ from torch import Tensor
 
 INPUT, WEIGHT, OUTPUT = 0, 1, 2
 
-Known = Callable[[], Tensor] | None
-"""How to get at an output that need not be computed."""
+Known = Callable[[], Tensor] | None  # how to get at an output that need not be computed
 
 _aten = torch.ops.aten
 
@@ -52,8 +51,7 @@ class _Convolution:
         return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[0]
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
-        mask = (False, True, False)
-        return _aten.convolution_backward.default(g, x, self.weight, None, *self._geometry(), mask)[1]
+        return _aten.convolution_backward.default(g, x, self.weight, None, *self._geometry(), (False, True, False))[1]
 
     def _geometry(self) -> tuple[Any, ...]:
         return self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
@@ -68,8 +66,8 @@ class _Convolution:
 class _FullConvolution:
     """Multiply by the kernel as by a matrix: what a convolution is whose kernel covers the whole input.
 
-    Such a layer (VGG's first "fully connected" one, a squeeze's 1 × 1 on one pixel) is bound by the traffic of its
-    weight, which the convolution kernels rearrange at every call and a matrix product reads as it is.
+    Such a layer (VGG's first "fully connected" one, a squeeze's 1 × 1) is bound by the traffic of its weight, which the
+    convolution kernels rearrange at every call and a matrix product reads as it is.
     """
 
     input_shape: tuple[int, ...]
@@ -89,15 +87,13 @@ class _FullConvolution:
 def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any, known: Known = None) -> Tensor:
     """Return the convolution of x `(B, C, …)` with w; `geometry` as in `aten::convolution`.
 
-    With `known`, its result, which must be a fresh tensor, is taken for the output, and only the graph is recorded.
+    With `known`, its result, a fresh tensor, is taken for the output, and only the graph is recorded.
     """
     form = _Convolution(w.detach(), tuple(x.shape), *geometry)
-    if not form.is_linear():
-        return bilinear(form, x, w, bias, known)
-    full = _FullConvolution(form.input_shape, tuple(w.shape))
-    if known is None:
-        return full.output(x, w, bias)  # PyTorch's own derivatives of a matrix product are bilinear already
-    return bilinear(full, x, w, bias, known)
+    if form.is_linear():  # PyTorch's own derivatives of a matrix product are bilinear already
+        full = _FullConvolution(form.input_shape, tuple(w.shape))
+        return full.output(x, w, bias) if known is None else bilinear(full, x, w, bias, known)
+    return bilinear(form, x, w, bias, known)
 
 
 @dataclass(frozen=True)
@@ -121,14 +117,14 @@ class _ChannelScale:
 
 
 def _owned(result: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a fresh result in another shape that is no view: a Function's view could not be changed in place."""
+    """Return a fresh result in another shape that is no view, so that it can be changed in place."""
     return _aten._unsafe_view.default(result, shape)
 
 
 def _unread(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Return memory of this shape, in the memory format of `like`, of which no kernel reads a value."""
-    nhwc = like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
-    memory_format = torch.channels_last if nhwc else torch.contiguous_format
+    contiguous = like.dim() != 4 or like.is_contiguous() or not like.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.contiguous_format if contiguous else torch.channels_last
     return torch.empty(shape, device=like.device, dtype=like.dtype, memory_format=memory_format)
 
 

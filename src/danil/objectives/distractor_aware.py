@@ -16,7 +16,8 @@ from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
 from danil.objectives.margins import Distance, Form, Formulation, map_differences, penalties, squared_distances
 from danil.objectives.ranks import global_count
-from danil.objectives.recall import Recall, rows
+from danil.objectives.recall import Recall
+from danil.objectives.row_operations import rows
 from danil.objectives.second_order import twice_differentiable
 from danil.objectives.second_pass import bare_module, eager, is_compiled, second_pass
 from danil.objectives.terms import Logits, Targets, Terms

@@ -10,7 +10,7 @@ still holds as it was, is then looked up instead of computed; everything else is
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from danil.objectives import row_operations as operations
 from danil.objectives.batch_statistics import BatchStatistics
-from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, IN_PLACE_RELU, ROW_WISE
+from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, ROW_WISE
 from danil.objectives.second_order import replaceable
 from danil.objectives.substitutes import RULES
 
@@ -50,7 +51,7 @@ class Recall:
 
     def __init__(self, bare: nn.Module, statistics: BatchStatistics, *, compiled: bool):
         self.statistics, self._compiled = statistics, compiled
-        self.own = {id(tensor): tensor for tensor in (*bare.parameters(), *bare.buffers())}
+        self.own = {id(t): t for t in (*bare.parameters(), *bare.buffers()) if not t.is_inference()}
         self.numbers: dict[Any, int] = {}
         self.convolutions: dict[int, _Held] = {}
         self.rectified: set[int] = set()
@@ -69,7 +70,7 @@ class Recall:
 
     @contextmanager
     def again(self, inputs: Tensor, chosen: Tensor) -> Generator["_Second | None"]:
-        """Recall in a pass over `inputs`, the `chosen` rows of the first one's images; nothing if those have changed."""
+        """Recall in a pass over `inputs`, the `chosen` rows of the first one's images, unless those have changed."""
         if self._images is None or self._images.found() is None:
             yield None
             return
@@ -93,7 +94,7 @@ class _Pass(TorchFunctionMode):
         self.bind(images, IMAGES)
 
     def bind(self, value: Any, number: int) -> None:
-        if type(value) is Tensor:
+        if type(value) is Tensor and not value.is_inference():
             self._held[id(value)] = _Held(weakref.ref(value), value._version, number)
 
     def number(self, value: Any) -> int | None:
@@ -173,24 +174,24 @@ class _First(_Pass):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if _reads_an_attribute(func):
+        if operations.reads_an_attribute(func):
             return func(*args, **named)
         last, self._last = self._last, None
-        unchanged = _kept(func, args, named)
+        unchanged = operations.drops_nothing(func, args, named)
         number = self.number(args[0]) if unchanged else None
         key = self.key(func, args, named)
         result = func(*args, **named)
         numbers = self.recall.numbers
         if key is not None:
             number = numbers.setdefault(key, len(numbers) + 1)
-        if number is None or not isinstance(result, Tensor):
+        if number is None or type(result) is not Tensor or result.is_inference():
             return result
         self.bind(result, number)
         if func in CONVOLUTIONS:
             self.recall.convolutions[number] = self._held[id(result)]
             self.recall.rectified.discard(number)
             self._last = number, result
-        elif last is not None and last[1] is result and _rectifies_in_place(func, args, named):
+        elif last is not None and last[1] is result and operations.rectifies_in_place(func, args, named):
             self.recall.convolutions[last[0]] = _Held(weakref.ref(result), result._version, last[0])
             self.recall.rectified.add(last[0])
         return result
@@ -214,12 +215,12 @@ class _Second(_Pass):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if _reads_an_attribute(func):
+        if operations.reads_an_attribute(func):
             return func(*args, **named)
         if self._rectified is not None:
-            self.astray |= not (_rectifies_in_place(func, args, named) and args[0] is self._rectified)
+            self.astray |= not (operations.rectifies_in_place(func, args, named) and args[0] is self._rectified)
             self._rectified = None
-        unchanged = _kept(func, args, named)
+        unchanged = operations.drops_nothing(func, args, named)
         number = self.number(args[0]) if unchanged else None
         key = self.key(func, args, named)
         number = self.recall.numbers.get(key, number) if key is not None else number
@@ -236,35 +237,10 @@ class _Second(_Pass):
 
     def _looked_up(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None) -> Any:
         held = self.recall.convolutions.get(number) if number is not None and func in CONVOLUTIONS else None
-        whole = None if held is None else held.found()
-        if whole is None or not replaceable(*args, *named.values()):
+        whole, rule = None if held is None else held.found(), RULES.get(func)
+        if whole is None or rule is None or not replaceable(*args, *named.values()):
             return NotImplemented
-        result = RULES[func](*args, **named, known=lambda: rows(whole.detach(), self._chosen))
+        result = rule(*args, **named, known=lambda: operations.rows(whole.detach(), self._chosen))
         if number in self.recall.rectified and result is not NotImplemented:
             self._rectified = result
         return result
-
-
-def rows(images: Tensor, chosen: Tensor) -> Tensor:
-    """Return a copy of the chosen images in the memory format of all."""
-    if images.dim() != 4 or images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
-        return images.index_select(0, chosen)
-    copy = images.new_empty((len(chosen), *images.shape[1:])).to(memory_format=torch.channels_last)
-    torch.index_select(images.permute(0, 2, 3, 1), 0, chosen, out=copy.permute(0, 2, 3, 1))
-    return copy
-
-
-def _reads_an_attribute(func: Callable[..., Any]) -> bool:
-    return getattr(func, "__name__", "") == "__get__"
-
-
-def _kept(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Say whether the call is dropout that drops nothing."""
-    if func is not F.dropout or not args:
-        return False
-    p, training = (*args[1:3], *(named.get(n, d) for n, d in (("p", 0.5), ("training", True))[len(args) - 1 :]))[:2]
-    return not training or p == 0
-
-
-def _rectifies_in_place(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    return func in IN_PLACE_RELU or (func is F.relu and (named.get("inplace", False) or args[1:2] == (True,)))

@@ -1,7 +1,7 @@
 """Operations that treat every image of a batch on its own, whatever else is in the batch.
 
-For such an operation f, f(x)[rows] = f(x[rows]). Each check has the signature of its function and says whether this call
-is of that kind. What is not listed counts as mixing images.
+For such an operation f, f(x)[rows] = f(x[rows]). Each check has the signature of its function and says whether this
+call is of that kind. What is not listed counts as mixing images.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,6 @@ from torch import Tensor
 CONVOLUTIONS: frozenset[Any] = frozenset(
     {torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 )
-IN_PLACE_RELU: frozenset[Any] = frozenset({torch.relu_, Tensor.relu_})
 
 ELEMENTWISE: frozenset[Any] = frozenset(
     {
@@ -77,3 +76,32 @@ ROW_WISE: dict[Any, Callable[..., bool]] = {
     F.group_norm: _group_norm,
 }
 """Function → whether this call treats images one by one; its first argument alone, or all in it, depends on images."""
+
+
+def rows(images: Tensor, chosen: Tensor) -> Tensor:
+    """Return a copy of the chosen images in the memory format of all."""
+    if images.dim() != 4 or images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
+        return images.index_select(0, chosen)
+    copy = images.new_empty((len(chosen), *images.shape[1:])).to(memory_format=torch.channels_last)
+    torch.index_select(images.permute(0, 2, 3, 1), 0, chosen, out=copy.permute(0, 2, 3, 1))
+    return copy
+
+
+def reads_an_attribute(func: Any) -> bool:
+    """Say whether what a mode was called for is no operation, but the shape or another property of a tensor."""
+    return getattr(func, "__name__", "") == "__get__"
+
+
+def drops_nothing(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Say whether the call is dropout that drops nothing."""
+    if func is not F.dropout or not args:
+        return False
+    p, training = (*args[1:3], *(named.get(n, d) for n, d in (("p", 0.5), ("training", True))[len(args) - 1 :]))[:2]
+    return not training or p == 0
+
+
+def rectifies_in_place(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Say whether the call writes the ReLU of its first argument over that argument."""
+    return func in (torch.relu_, Tensor.relu_) or (
+        func is F.relu and (named.get("inplace", False) or args[1:2] == (True,))
+    )

@@ -4,7 +4,7 @@ Each rule has the signature of the function it stands for. It returns `NotImplem
 do exactly what PyTorch does; PyTorch's own function is then called, so a rule can be narrow but never wrong.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ Ints = int | Sequence[int]
 
 
 def _tuple(value: Ints, rank: int) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Iterable) else (value,)
+    values = (value,) if isinstance(value, int) else tuple(value)
     return values * rank if len(values) == 1 else values
 
 
@@ -60,8 +60,7 @@ def _convolution(rank: int) -> Callable[..., Any]:
                 padding = [t // 2 for t in total]
             else:
                 return NotImplemented
-        geometry = (steps, _tuple(padding, rank), spread, False, (0,) * rank, groups)
-        return _apply(input, weight, bias, geometry, known)
+        return _apply(input, weight, bias, (steps, _tuple(padding, rank), spread, False, (0,) * rank, groups), known)
 
     return rule
 
