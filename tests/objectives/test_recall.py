@@ -220,6 +220,12 @@ def test_running_statistics_in_the_second_pass_end_what_batch_statistics_began()
     assert (many, few) == (6, 4)  # the stem and the first block's convolution are the same in both passes
 
 
+@pytest.mark.parametrize(("layer", "computed"), [("0", 3), ("2.norm", 0), ("3", 0)])
+def test_maps_at_a_layer_recall_unless_the_copy_stands_before_an_activation_in_place(layer, computed):
+    few, many = assert_same(network("relu", "gated"), *batch(), layer=layer)
+    assert 2 * few == many + 2 * computed
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_under_autocast_the_recalled_output_has_the_precision_of_the_pass(dtype):
     model, (images, labels) = network("relu", "gated").float(), batch()

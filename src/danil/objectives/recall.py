@@ -177,8 +177,7 @@ class _First(_Pass):
         if operations.reads_an_attribute(func):
             return func(*args, **named)
         last, self._last = self._last, None
-        unchanged = operations.drops_nothing(func, args, named)
-        number = self.number(args[0]) if unchanged else None
+        number = self.number(args[0]) if operations.keeps_values(func, args, named) else None
         key = self.key(func, args, named)
         result = func(*args, **named)
         numbers = self.recall.numbers
@@ -220,8 +219,7 @@ class _Second(_Pass):
         if self._rectified is not None:
             self.astray |= not (operations.rectifies_in_place(func, args, named) and args[0] is self._rectified)
             self._rectified = None
-        unchanged = operations.drops_nothing(func, args, named)
-        number = self.number(args[0]) if unchanged else None
+        number = self.number(args[0]) if operations.keeps_values(func, args, named) else None
         key = self.key(func, args, named)
         number = self.recall.numbers.get(key, number) if key is not None else number
         result = self._looked_up(func, args, named, number)

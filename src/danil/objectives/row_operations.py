@@ -15,11 +15,15 @@ CONVOLUTIONS: frozenset[Any] = frozenset(
     {torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 )
 
+UNCHANGED: frozenset[Any] = frozenset(
+    {torch.clone, Tensor.clone, torch.detach, Tensor.detach, Tensor.contiguous, Tensor.requires_grad_}
+)
+
 ELEMENTWISE: frozenset[Any] = frozenset(
     {
         *(F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.elu, F.hardtanh, F.gelu),
         *(F.silu, F.hardswish, F.hardsigmoid, F.mish, F.softplus, F.sigmoid, F.tanh),
-        *(torch.sigmoid, Tensor.sigmoid, Tensor.sigmoid_, torch.tanh, Tensor.tanh, Tensor.contiguous),
+        *(torch.sigmoid, Tensor.sigmoid, Tensor.sigmoid_, torch.tanh, Tensor.tanh),
         *(torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__),
         *(torch.sub, Tensor.sub, Tensor.sub_, Tensor.__sub__, Tensor.__isub__),
         *(torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__rmul__, Tensor.__imul__),
@@ -92,10 +96,10 @@ def reads_an_attribute(func: Any) -> bool:
     return getattr(func, "__name__", "") == "__get__"
 
 
-def drops_nothing(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Say whether the call is dropout that drops nothing."""
+def keeps_values(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Say whether the result equals the first argument: a copy, or dropout that drops nothing."""
     if func is not F.dropout or not args:
-        return False
+        return func in UNCHANGED and bool(args)
     p, training = (*args[1:3], *(named.get(n, d) for n, d in (("p", 0.5), ("training", True))[len(args) - 1 :]))[:2]
     return not training or p == 0
 
