@@ -5,7 +5,7 @@
 
 A step is forward and backward of a batch of 32 images (112 px, Inception 128), no optimiser. The share r of wrong
 images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Of each
-backbone all steps run in turn, round after round: `base` (cross-entropy), and for each share `ours`
+backbone all steps run in turn, round after round in a new order: `base` (cross-entropy), and for each share `ours`
 (`danil.DistractorAware()`) and `stock` (the margin identity on the wrong images with PyTorch's own kernels), and
 `literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). Writes
 results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
@@ -14,6 +14,7 @@ results/step_cost.json, a record per cell, merged with those already there, and 
 import argparse
 import json
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -113,10 +114,13 @@ def cells(ways: list[str], shares: list[float]) -> list[Cell]:
 
 
 def times(runs: Runs, model: nn.Module, images: Tensor, repeats: int) -> dict[Cell, list[float]]:
-    """Time all in turn, `repeats` rounds after one to warm up."""
+    """Time all in turn, `repeats` rounds after one to warm up, in a new order each: a step inherits its memory."""
     found: dict[Cell, list[float]] = {cell: [] for cell in runs}
+    order, generator = list(runs), random.Random(0)
     for turn in range(repeats + 1):
-        for cell, (step, labels) in runs.items():
+        generator.shuffle(order)
+        for cell in order:
+            step, labels = runs[cell]
             taken = seconds(step, model, images, labels)
             if turn:
                 found[cell].append(taken)

@@ -116,6 +116,12 @@ class Shifted(Block):
         return self.convolution(x + self.shift).tanh()
 
 
+class OtherPrecision(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            return self.convolution(x).tanh()
+
+
 class Shared(Block):
     """Use one convolution and one normalisation twice."""
 
@@ -141,6 +147,7 @@ HOSTILE = {
     "mixing": Mixing,
     "own_weight": OwnWeight,
     "shifted": Shifted,
+    "other_precision": OtherPrecision,
 }
 BLOCKS = SAFE | HOSTILE
 
