@@ -9,6 +9,7 @@ from PIL import Image
 
 from danil.data import Images, read_source, resized, squared
 from danil.data.fundus_disk import EDGE, algebraic_ellipse, cropped, evened, found_disk
+from danil.data.transforms import warn_of_no_disk
 
 
 def photograph(width=240, height=200, x=120.0, y=100.0, across=80.0, down=80.0, ground=0, colour=(170, 90, 30)):
@@ -98,6 +99,14 @@ def test_an_even_image_has_no_disk(colour):
     assert found_disk(Image.new("RGB", (90, 70), (colour,) * 3)) is None
 
 
+@pytest.fixture
+def _unwarned():
+    warn_of_no_disk.cache_clear()
+    yield
+    warn_of_no_disk.cache_clear()
+
+
+@pytest.mark.usefixtures("_unwarned")
 def test_a_tile_without_a_disk_is_resized_alone_and_a_warning_says_so():
     tile = Image.fromarray(np.random.default_rng(0).integers(90, 250, (64, 64, 3), dtype=np.uint8))
     with pytest.warns(UserWarning, match=r"no disk of a retina.*data.preprocess=none"):
@@ -105,10 +114,11 @@ def test_a_tile_without_a_disk_is_resized_alone_and_a_warning_says_so():
     assert torch.equal(found, resized(tile, 32))
 
 
+@pytest.mark.usefixtures("_unwarned")
 def test_the_warning_is_given_once():
     tiles = [Image.new("RGB", (40, 40), (value, 200, 200)) for value in range(5)]
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+        warnings.simplefilter("always")
         for tile in tiles:
             squared(tile, 32, preprocess="fundus")
     assert len(caught) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from danil.data import DataError, read_source
 from danil.data.fake import WRITERS, write_fake
-from danil.data.sources import Source, parsed_source
+from danil.data.sources import Source, parsed_source, relocated
 
 
 @pytest.fixture(scope="module", params=WRITERS)
@@ -87,3 +87,26 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 
 def test_synthetic_sets_are_a_source_too():
     assert len(read_source("synthetic:dermoscopy?images=8&size=32")) == 8
+
+
+def test_several_tasks_are_read_where_the_source_names_none(tmp_path):
+    ham = write_fake("ham10000", tmp_path / "ham")
+    several = read_source(f"ham10000:{ham}", several=True)
+    assert list(several.tasks) == ["dx", "localization"]
+    assert several.source == f"ham10000:{ham}?tasks=dx,localization"
+    assert list(read_source(f"ham10000:{ham}?tasks=dx", several=True).tasks) == ["dx"]
+    aptos = write_fake("aptos2019", tmp_path / "aptos")
+    assert list(read_source(str(aptos), several=True).tasks) == ["diagnosis"]
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("ham10000:new", "ham10000:new?tasks=dx,localization&missing=skip"),
+        ("ham10000:new?missing=keep", "ham10000:new?tasks=dx,localization&missing=keep"),
+        ("folder:new", "folder:new"),
+        ("synthetic:fundus", "synthetic:fundus"),
+    ],
+)
+def test_data_that_have_moved_keep_the_options_of_their_source(place, found):
+    assert relocated("ham10000:old?tasks=dx,localization&missing=skip", place) == found

@@ -88,3 +88,38 @@ def test_any_setting_gives_a_recipe_or_a_recipe_error(text):
 
 def test_the_source_is_taken_as_it_is():
     assert read_recipe("paper", source="folder:/a b'\"c=").data.source == "folder:/a b'\"c="
+
+
+def test_dil_brings_its_preparation_head_and_views_and_the_written_recipe_says_so():
+    for chosen in (["objective.name=dil"], ["objective.name=danil", "objective.base=dil"]):
+        recipe = read_recipe("paper", chosen)
+        assert (recipe.data.preprocess, recipe.data.views, recipe.head) == ("fundus", 8, "dropout")
+        assert (recipe.augment.rotate, recipe.augment.scale) == (180.0, 0.1)
+        written = tomllib.loads(recipe.toml())
+        assert (written["data"]["preprocess"], written["data"]["views"]) == ("fundus", 8)
+    own = read_recipe("paper", ["objective.name=dil", "data.views=1", "data.preprocess=none", "augment.rotate=0"])
+    assert (own.data.views, own.data.preprocess, own.augment.rotate, own.head) == (1, "none", 0.0, "dropout")
+    assert read_recipe("paper", ["objective.name=base"]).data.preprocess == "none"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["objective.name=ohem", "objective.base=canet"],
+            ["`objective.base` is `canet`", "only `objective.name=danil`"],
+        ),
+        (["objective.label_smoothing=0.1"], ["`objective.label_smoothing` is 0.1", "no single class"]),
+        (["augment.mixup=0.2"], ["`augment.mixup` is not offered", "no single label"]),
+        (["train.cutmix=1"], ["`train.cutmix` is not offered", "no single label"]),
+        (["objective.base=danil"], ["objective.base", "'multitask'"]),
+    ],
+)
+def test_what_does_not_compose_is_refused_with_the_reason(settings, words):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("paper", settings)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_label_smoothing_goes_with_every_other_objective():
+    assert read_recipe("paper", ["objective.name=ohem", "objective.label_smoothing=0.1"]).objective.system == "ohem"

@@ -28,8 +28,10 @@ def run(words: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("base", ["base", "batch_selection"])
+def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path, base):
     settings = ("model.backbone=test_vit", "objective.name=danil", "objective.weight=0.01", "data.size=160")
+    settings += (f"objective.base={base}",)
     settings += ("train.max_steps=3", "data.limit=16", "train.channels_last=false")
     run(command(tmp_path / "one", *settings))
     run(command(tmp_path / "two", *settings, "train.devices=2", "train.accelerator=cpu"))

@@ -1,5 +1,7 @@
 """From an image of any shape to the square a network sees."""
 
+import functools
+import threading
 import warnings
 from typing import Literal, get_args
 
@@ -16,6 +18,14 @@ NO_DISK = (
     "`data.preprocess` is `fundus`, but in some images no disk of a retina on a black or grey ground was found; they "
     "are only resized. For other kinds of images set `data.preprocess=none`."
 )
+
+ONE_AT_A_TIME = threading.Lock()
+
+
+@functools.cache
+def warn_of_no_disk() -> None:
+    """Warn once a process, whatever the filters of warnings forget in between."""
+    warnings.warn(NO_DISK, stacklevel=2)
 
 
 def squared(
@@ -41,7 +51,8 @@ def squared(
         return resized(image, size, fit)
     disk = found_disk(image if like is None else like)
     if disk is None:
-        warnings.warn(NO_DISK, stacklevel=1)
+        with ONE_AT_A_TIME:
+            warn_of_no_disk()
         return resized(image, size, fit)
     square = evened(image, disk, size) if like is None else cropped(image, disk, size, (0, 0, 0))
     return resized(square, size)

@@ -59,7 +59,6 @@ def check_layer(recipe: Recipe, model: Classifier, device: torch.device) -> None
 def create_base(recipe: Recipe, train: Manifest) -> ImageLoss:
     """Return the loss of each image, to which DANIL may be added; with several tasks each has its weight."""
     chosen = recipe.objective
-    check_tasks(chosen.system, train)
     weights = class_weights(train) if recipe.train.balance == "weights" else None
     if isinstance(weights, Tensor) and recipe.by_task:
         weights = {train.task: weights}

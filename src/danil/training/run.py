@@ -18,7 +18,7 @@ from danil.training.estimate import estimate
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
 from danil.training.loop import Loop, fit
-from danil.training.objective import check_layer, create_objective
+from danil.training.objective import check_layer, check_tasks, create_objective
 from danil.training.optimization import create_optimizer, create_schedule
 from danil.training.preparation import Prepared, prepared_images
 from danil.training.progress import Bar, decoding_bar, progress_bar
@@ -96,6 +96,7 @@ def create_fabric(recipe: Recipe) -> Fabric:
 def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Training:
     """Return network, objective, optimiser, average and sampler before the first step."""
     train_part = manifest.part("train")
+    check_tasks(recipe.objective.system, train_part)
     model = create_model(
         recipe.model.backbone,
         manifest.tasks,

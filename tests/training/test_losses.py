@@ -1,0 +1,57 @@
+"""The latest loss of every image, and online batch selection in a run."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from danil.objectives import CrossEntropy, DistractorAware
+from danil.runs import read_checkpoint
+from danil.training import Interrupted, train_run
+from danil.training import loop as training_loop
+from danil.training.losses import image_losses
+from training.conftest import assert_bit_equal
+from training.test_training import stop_at
+
+SELECTION = ("objective.base=batch_selection", "objective.refresh_every=2", "train.epochs=3", "train.lr=0.1")
+
+
+def test_losses_are_those_of_each_image_alone_in_eval_mode():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Dropout(0.5), nn.Linear(12, 3)).train()
+    images, labels = torch.randn(5, 3, 2, 2), torch.tensor([0, 2, 1, -1, 2])
+    batches = [(images[:3], labels[:3]), (images[3:], labels[3:])]
+    found = image_losses(model, DistractorAware(base=CrossEntropy()), batches)
+    assert model.training
+    assert model[1].num_batches_tracked == 0
+    alone = [cross_entropy(model.eval()(images[row : row + 1]), labels[row : row + 1]) for row in (0, 1, 2, 4)]
+    expected = torch.stack([*alone[:3], torch.tensor(0.0), alone[3]]).detach() * 5 / 4
+    torch.testing.assert_close(found, expected)
+
+
+def test_losses_are_refreshed_every_so_many_epochs_and_the_table_is_in_the_checkpoint(tiny, tmp_path, monkeypatch):
+    tables, original = {}, training_loop.refresh_losses
+
+    def noted(loop, training, sampler):
+        original(loop, training, sampler)
+        tables[training.position.epoch] = sampler.losses.copy()
+
+    monkeypatch.setattr(training_loop, "refresh_losses", noted)
+    folder = train_run(tiny(*SELECTION), tmp_path / "run", quiet=True)
+    assert list(tables) == [0, 2]
+    assert np.isfinite(tables[0]).all()
+    assert (tables[0] != tables[2]).all()
+    kept = read_checkpoint(folder.checkpoint("last")).state["sampler"]["losses"]
+    changed = kept != tables[2]
+    assert 0 < changed.sum() < len(kept), "the images drawn in the last epoch have newer losses, the others have not"
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_selecting_run_stopped_and_resumed_ends_bit_equal(tiny, tmp_path, monkeypatch, step):
+    whole = train_run(tiny(*SELECTION), tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(Interrupted):
+            train_run(tiny(*SELECTION), tmp_path / "broken", quiet=True)
+    assert_bit_equal(whole, train_run(tiny(*SELECTION), tmp_path / "broken", resume=True, quiet=True))
