@@ -144,6 +144,26 @@ def occlusion(
     return found[:, :1].detach().to(images.dtype)
 
 
+def attention(model: nn.Module, images: Tensor, labels: Tensor, *, task: str | None = None) -> Tensor:
+    """Return the task's spatial attention of a CANet head, `(B, 1, H, W)` in (0, 1), resized bilinearly.
+
+    It does not depend on `labels`, and says where the head looks, not for which class.
+
+    Raises:
+        AttributionError: the network has no CANet head, or `task` is none of its tasks.
+    """
+    del labels
+    with explained(model, task), torch.no_grad():
+        maps = model.attention_maps(images) if isinstance(model, Classifier) else {}
+    name = next(iter(maps), "") if task is None else task
+    if name not in maps:
+        raise AttributionError(
+            f"the network has no attention maps for {task!r}: they belong to CANet's heads. "
+            "Train with `objective.name=canet` or `canet_single`, or choose another map."
+        )
+    return functional.interpolate(maps[name], images.shape[2:], mode="bilinear", align_corners=False)
+
+
 def contribution_map(response: Tensor, images: Tensor) -> Tensor:
     """Return A ⊙ x, what each pixel contributes to the loss in Eq. 1's first-order expansion; same shape.
 

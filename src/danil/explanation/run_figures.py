@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from danil.explanation.attributions import contribution_map, grad_cam, integrated_gradients, occlusion
+from danil.explanation.attributions import attention, contribution_map, grad_cam, integrated_gradients, occlusion
 from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
 from danil.explanation.look_alikes import look_alikes, look_alikes_figure
 from danil.explanation.selection import confidently_wrong, least_certain
@@ -20,6 +20,7 @@ METHODS: Mapping[str, Callable[..., Tensor]] = {
     "integrated_gradients": integrated_gradients,
     "grad_cam": grad_cam,
     "occlusion": occlusion,
+    "attention": attention,
 }
 """Name → map of a label's logit, drawn beside the response maps; `contribution` (A⁺ ⊙ x) is another."""
 
@@ -28,6 +29,7 @@ TITLES = {
     "grad_cam": "Grad-CAM, logit",
     "occlusion": "Occlusion, logit",
     "contribution": "A⁺ ⊙ x, loss",
+    "attention": "CANet attention",
 }
 BATCH = 8
 
@@ -68,7 +70,7 @@ def explain_run(
         absolute: show magnitudes instead of signed maps.
         smooth: σ of a Gaussian over the maps, in pixels.
         overlay: lay the maps over the image in grey.
-        methods: further maps: `integrated_gradients`, `grad_cam`, `occlusion`, `contribution`.
+        methods: further maps: `integrated_gradients`, `grad_cam`, `occlusion`, `contribution`, and `attention` (CANet).
         kind: `png`, `svg` or `pdf`.
 
     Raises:

@@ -41,6 +41,12 @@ SELECTION = {
 }
 
 
+FUNDUS = (
+    "Every image was cropped to the retina's disk, rescaled to one radius and its local colour evened out, where a "
+    "disk was found."
+)
+
+
 @dataclass(frozen=True)
 class TextTable:
     """Hold a table of text: column names and rows whose first cell is the row's header."""
@@ -132,12 +138,21 @@ def protocol(recipe: Recipe) -> list[str]:
         f"Split: {split.kind}, {drawn}, seed {split.seed}"
         f"{'' if split.file is None else f', from {Path(split.file).name}'}.",
         f"Network: {model.backbone} with {weights}; images of {data.size} × {data.size} pixels ({data.fit}).",
-        f"Objective: {METHODS.get(recipe.objective.name, recipe.objective.name)}{constants(recipe)}.",
+        *([FUNDUS] if data.preprocess == "fundus" else []),
+        f"Objective: {objective_name(recipe)}{constants(recipe)}.",
         f"Training: {train.epochs} epochs at most, batches of {train.batch_size}, {train.optimizer}, {rate}, "
         f"weight decay {train.weight_decay:g}, seed {recipe.seed}. {BALANCE[train.balance]}",
         SELECTION[train.select],
         *([views] if recipe.data.views > 1 else []),
     ]
+
+
+def objective_name(recipe: Recipe) -> str:
+    """Return the objective in words, with the system that DANIL's term was added to."""
+    chosen = recipe.objective
+    name = METHODS.get(chosen.name, chosen.name)
+    added = chosen.name == "danil" and chosen.base != "base"
+    return f"{name}, added to {METHODS.get(chosen.base, chosen.base)}" if added else name
 
 
 def constants(recipe: Recipe) -> str:
