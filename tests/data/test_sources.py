@@ -2,7 +2,7 @@
 
 import pytest
 
-from danil.data import DataError, read_source
+from danil.data import DataError, assign_splits, read_source, read_split, write_split
 from danil.data.fake import WRITERS, write_fake
 from danil.data.sources import Source, parsed_source, relocated
 
@@ -110,3 +110,12 @@ def test_several_tasks_are_read_where_the_source_names_none(tmp_path):
 )
 def test_data_that_have_moved_keep_the_options_of_their_source(place, found):
     assert relocated("ham10000:old?tasks=dx,localization&missing=skip", place) == found
+
+
+def test_a_split_of_the_main_task_divides_the_same_images_with_more_tasks(tmp_path):
+    ham = write_fake("ham10000", tmp_path / "ham")
+    divided = assign_splits(read_source(f"ham10000:{ham}"), "random", test=0.3, validation=0.0, seed=0)
+    write_split(tmp_path / "split.csv", divided)
+    both = read_split(tmp_path / "split.csv", read_source(f"ham10000:{ham}", several=True))
+    assert list(both.tasks) == ["dx", "localization"]
+    assert both.table["split"].tolist() == divided.table["split"].tolist()

@@ -48,6 +48,15 @@ def test_further_tasks_stand_under_tasks(run_folder, made):
     assert list(document["tasks"]) == ["site"]
     assert document["tasks"]["site"]["classes"] == ["a", "b", "c"]
     assert {row["column"] for row in document["subgroups"]} == {"sex"}
+    shown = summary(document)
+    assert "task dx" in shown
+    assert "task site" in shown
+    manifest.assign(site=manifest["site"].where(manifest["split"] != "test")).to_csv(
+        folder / "manifest.csv", index=False
+    )
+    document = evaluate_run(folder, resamples=20)
+    assert document["tasks"] == {}
+    assert "no test image has a known label of the task site" in document["notes"]
 
 
 @pytest.mark.parametrize(

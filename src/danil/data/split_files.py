@@ -25,7 +25,8 @@ def read_split(path: str | Path, manifest: Manifest) -> Manifest:
 
     Raises:
         DataError: the file is missing or malformed, its images are not the manifest's, it names an unknown part, or the
-            digest shows that labels, groups, classes or file sizes have changed since it was written.
+            digest shows that labels, groups, classes or file sizes have changed since it was written. (A split of the
+            main task alone fits more tasks.)
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -46,7 +47,8 @@ def read_split(path: str | Path, manifest: Manifest) -> Manifest:
         raise DataError(f"split `{path}` has {counted(odd, 'part')} that are none of {', '.join(PARTS)}.")
     parts = table.set_index("path")["split"].replace("", None)
     divided = replace(manifest, table=manifest.table.assign(split=manifest.table["path"].map(parts).astype("str")))
-    if divided.digest() != first.removeprefix(HEADER).strip():
+    alone = replace(divided, tasks={divided.task: divided.classes})
+    if first.removeprefix(HEADER).strip() not in (divided.digest(), alone.digest()):
         raise DataError(
             f"split `{path}` was made for other contents of `{manifest.source}`: labels, groups, classes or file sizes "
             "have changed since, or the file was edited. Restore the data, or make a new split by `danil split`."

@@ -20,9 +20,10 @@ class EvaluationError(ValueError):
 def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> Document:
     """Evaluate a run's test predictions, write `metrics.json` into its folder and return its content.
 
-    Further tasks (`predictions_<task>.csv`) stand under `tasks`. Metadata columns of the manifest make the subgroups;
-    `validation_predictions.csv`, where the run has it, gives temperature and thresholds. The constant classifier
-    answers the frequencies of the training labels, as the manifest has them.
+    Further tasks (`predictions_<task>.csv`) stand under `tasks`; one without any known test label is noted instead.
+    Metadata columns of the manifest make the subgroups; `validation_predictions.csv`, where the run has it, gives
+    temperature and thresholds. The constant classifier answers the frequencies of the training labels, as the manifest
+    has them.
 
     Raises:
         EvaluationError: the folder is no run, or its predictions are not those of its test part.
@@ -36,11 +37,15 @@ def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) 
             f"other images: `danil evaluate {folder} --data DATA`."
         )
     tasks = task_names(folder)
+    tested = manifest.loc[manifest["split"] == "test"]
+    known = [task for task in tasks if task == tasks[0] or (tested[task] != "").any()]
     documents = {
         task: evaluate_task(folder, manifest, task, first=task == tasks[0], resamples=resamples, seed=seed)
-        for task in tasks
+        for task in known
     }
     document = {**documents.pop(tasks[0]), "task": tasks[0], "tasks": documents}
+    unknown = [f"no test image has a known label of the task {task}" for task in tasks if task not in known]
+    document["notes"] = [*document["notes"], *unknown]
     write_metrics(folder, document)
     return document
 

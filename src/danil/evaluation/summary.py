@@ -14,7 +14,16 @@ SHOWN = {
 
 
 def summary(document: Mapping[str, Any]) -> str:
-    """Return headline metrics with intervals beside the constant classifier, per-class scores and notes."""
+    """Return headline metrics with intervals beside the constant classifier, per-class scores and notes, by task."""
+    further = document.get("tasks") or {}
+    parts = [f"task {document['task']}", task_summary(document)] if further else [task_summary(document)]
+    for task, other in further.items():
+        parts += ["", f"task {task}", task_summary(other)]
+    return "\n".join(parts)
+
+
+def task_summary(document: Mapping[str, Any]) -> str:
+    """Return the summary of one task."""
     images = f"{document['labelled']} images" + (f" in {document['groups']} groups" if document["grouped"] else "")
     constant = document["constant"]
     lines = [f"{images}; {document['level']:.0%} intervals; constant: always {constant['class']}", ""]
