@@ -16,12 +16,8 @@ def test_attention_is_the_task_s_spatial_gate_at_the_image_s_size():
     assert model.training
     assert found.shape == (2, 1, 64, 64)
     gate = model.eval().attention_maps(images)["DME"].detach()
-    torch.testing.assert_close(
-        found.unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)).mean(), gate.mean(), rtol=0.05, atol=0
-    )
-    assert found.min() >= gate.min()
-    assert found.max() <= gate.max()
-    torch.testing.assert_close(found[:, :, 0, 0], gate[:, :, 0, 0])
+    assert gate.shape == (2, 1, 2, 2)
+    torch.testing.assert_close(found[:, :, ::63, ::63], gate, msg="the corners are the gate's four places")
     assert not torch.equal(found, attention(model, images, labels, task="DR"))
 
 
