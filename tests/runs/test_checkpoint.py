@@ -1,11 +1,17 @@
+import errno
+import json
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from danil.runs.checkpoint import CheckpointError, latest_checkpoint, read_checkpoint, write_checkpoint
+from danil.runs.checkpoint import CheckpointError, latest_checkpoint, previous, read_checkpoint, write_checkpoint
 
 TREE = {
     "model": {"weight": torch.randn(3, 4), "count": torch.tensor(7), "empty": torch.zeros(0)},
@@ -70,12 +76,61 @@ def test_a_damaged_last_save_falls_back_to_the_one_before_with_a_warning(tmp_pat
         assert latest_checkpoint(path).state == {"step": 1}
 
 
-def test_two_damaged_saves_are_an_error_and_none_is_none(tmp_path):
+DAMAGES = {
+    "flipped": lambda content: content[:-9] + bytes([content[-9] ^ 4]) + content[-8:],
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "foreign": lambda content: b"not a checkpoint",
+}
+
+
+@pytest.mark.parametrize("way", DAMAGES)
+def test_two_damaged_saves_are_an_error_that_names_both(tmp_path, way):
     path = tmp_path / "last.safetensors"
-    assert latest_checkpoint(path) is None
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match="--overwrite"):
+    for step in (1, 2):
+        write_checkpoint(path, {"step": step, "weight": torch.ones(8)})
+    path.write_bytes(DAMAGES[way](path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"last\.safetensors` is damaged.*last\.previous\.safetensors"):
+        assert latest_checkpoint(path).state["step"] == 1
+    previous(path).write_bytes(DAMAGES[way](previous(path).read_bytes()))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors` is damaged.*last\.previous.*--overwrite"):
         latest_checkpoint(path)
+
+
+def test_without_any_save_there_is_none(tmp_path):
+    assert latest_checkpoint(tmp_path / "last.safetensors") is None
+
+
+def test_a_full_disk_leaves_both_saves(tmp_path, monkeypatch):
+    path = tmp_path / "last.safetensors"
+    for step in (1, 2):
+        write_checkpoint(path, {"step": step})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"last\.safetensors.*No space"):
+        write_checkpoint(path, {"step": 3})
+    assert [read_checkpoint(file).state["step"] for file in (path, previous(path))] == [2, 1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_line_of_the_writing_code_leaves_the_old_save_or_the_new_one(tmp_path):
+    script = Path(__file__).with_name("kill_at_every_line.py")
+    answer = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
+    left = [json.loads(line) for line in answer.stdout.splitlines()]
+    steps = [one["step"] for one in left]
+    assert len(left) > 20
+    assert steps == sorted(steps)
+    assert set(steps) == {2, 3}
+    assert any(any(name.endswith(".part") for name in one["files"]) for one in left)
+    for one in left:
+        assert "last.safetensors" in one["files"]
+        assert one["next"] == 4
+        assert one["left"] == ["last.previous.safetensors", "last.safetensors"]
 
 
 def test_a_value_that_json_cannot_hold_is_refused(tmp_path):

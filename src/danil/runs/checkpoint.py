@@ -33,15 +33,16 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> Path:
     """Write a tree of dicts, lists, tensors, arrays and plain values to one safetensors file, atomically.
 
     An existing file is kept beside it as `<name>.previous.safetensors`, so that damage to one costs one save at most.
+    At every moment, that of a kill or a full disk too, the file there is the old one or the new one, whole.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the file there is untouched.
     """
     target = Path(path)
     tensors: dict[str, Tensor] = {}
     tree = packed(state, tensors)
     metadata = {"state": json.dumps(tree), "digest": digest(tensors, tree)}
-    content = save(tensors, metadata)
-    if target.exists():
-        target.replace(previous(target))
-    return write_atomically(target, content)
+    return write_atomically(target, save(tensors, metadata), keep=previous(target))
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
