@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from danil.data.cores import cores
 from danil.data.decoding import SUFFIXES, ImageError, read_image
 from danil.data.manifest import DataError, Manifest, counted
 
@@ -126,7 +127,7 @@ def unreadable(manifest: Manifest, progress: Progress | None = None) -> list[Ima
 
 def threads() -> int:
     """Return how many threads decode: the cores this process may use, at most 32."""
-    return min(32, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(32, cores())
 
 
 def without(manifest: Manifest, paths: Iterable[str]) -> Manifest:

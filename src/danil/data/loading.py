@@ -1,7 +1,11 @@
 """Batches in a given order, from this process or from worker processes."""
 
 import math
-from collections.abc import Iterator
+import signal
+import threading
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from danil.data.dataset import Batch, Images
+from danil.data.files import UnreadableImages
+
+RESTARTS = 3
+"""How often dead workers are started again in an epoch before their work is done without them."""
 
 
 class Batches(Dataset[Batch]):
@@ -50,12 +58,60 @@ def loader(
     """
     rows = np.arange(len(images)) if order is None else np.asarray(order, dtype=np.int64)
     batches = Batches(images, rows, batch_size)
-    numbers = range(start, len(batches))
     if workers == 0:
-        return (batches[number] for number in numbers)
-    return iter(
+        return (batches[number] for number in range(start, len(batches)))
+    return worked(batches, range(start, len(batches)), workers)
+
+
+class Reported(Dataset[Batch | UnreadableImages]):
+    """Give batches, and the error where one cannot be had: as it is, which an error raised in a worker is not."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, number: int) -> Batch | UnreadableImages:
+        try:
+            return self.batches[number]
+        except UnreadableImages as error:
+            return error
+
+
+def worked(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
+    """Yield these batches from worker processes; where one of those dies, start them again, and go on without at last.
+
+    Raises:
+        UnreadableImages: an image could not be read.
+    """
+    for _ in range(RESTARTS + 1):
+        try:
+            with from_workers(batches, numbers, workers) as found:
+                for batch in found:
+                    if isinstance(batch, UnreadableImages):
+                        raise batch
+                    numbers = numbers[1:]
+                    yield batch
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            warnings.warn(
+                f"a process that prepares batches died ({str(error).splitlines()[0]}). The batches are prepared again; "
+                "no image is lost. Memory, or /dev/shm, may have run out: try fewer `data.workers`.",
+                stacklevel=2,
+            )
+    yield from (batches[number] for number in numbers)
+
+
+@contextmanager
+def from_workers(batches: Batches, numbers: range, workers: int) -> Generator[Iterable[Batch | UnreadableImages]]:
+    """Yield PyTorch's iterator over these batches, and stop its processes at the end.
+
+    PyTorch's handler of SIGCHLD, which raises a worker's death in the middle of whatever runs at that moment, is off
+    meanwhile: the iterator finds the death itself, within five seconds, when it waits for the next batch.
+    """
+    found = iter(
         DataLoader(
-            batches,
+            Reported(batches),
             batch_size=None,
             sampler=numbers,
             num_workers=workers,
@@ -63,3 +119,11 @@ def loader(
             pin_memory=torch.cuda.is_available(),
         )
     )
+    handled = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if handled else None
+    try:
+        yield found
+    finally:
+        found._shutdown_workers()  # pyright: ignore
+        if handled and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
