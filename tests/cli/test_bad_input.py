@@ -1,6 +1,7 @@
 """What is wrong with the input ends in one message, exit code 2, and nothing half written."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +159,13 @@ def test_every_reader_trains_from_its_real_layout(danil, tmp_path, reader):
     assert answer.code == 0, answer.err
     assert (tmp_path / "run" / "predictions.csv").is_file()
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_warnings_are_words_without_a_place_in_the_code(capsys):
+    from danil.cli import main
+
+    main.show_warning("too many workers", UserWarning, str(Path(main.__file__).parents[1] / "training" / "run.py"), 3)
+    main.show_warning("theirs", UserWarning, "/elsewhere/library.py", 3)
+    ours, theirs = capsys.readouterr().err.splitlines()[:2]
+    assert ours == "danil: warning: too many workers"
+    assert theirs == "/elsewhere/library.py:3: UserWarning: theirs"

@@ -43,10 +43,9 @@ def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path, base):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 2])
-def test_a_run_killed_in_mid_epoch_and_resumed_ends_bit_equal(tmp_path, devices):
+def test_a_run_of_two_processes_killed_in_mid_epoch_and_resumed_ends_bit_equal(tmp_path):
     settings = ("train.save_every=2", "train.epochs=4", "data.workers=2", "objective.name=danil")
-    settings += (f"train.devices={devices}", "train.accelerator=cpu")
+    settings += ("train.devices=2", "train.accelerator=cpu", "model.dropout=0.2")
     run(command(tmp_path / "whole", *settings))
     words = command(tmp_path / "broken", *settings)
     saved = RunFolder(tmp_path / "broken").checkpoint("last")

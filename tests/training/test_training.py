@@ -125,7 +125,7 @@ def test_the_best_epoch_needs_a_validation_part(tiny, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_images(tiny, tmp_path):
-    with pytest.raises(TrainingError, match=r"(?s)step.*dermoscopy.*--resume"):
+    with pytest.raises(TrainingError, match=r"(?s)step.*dermoscopy.*--overwrite"):
         train_run(tiny("train.lr=1e30"), tmp_path / "run", quiet=True)
 
 

@@ -1,6 +1,8 @@
 """The program `danil`: verbs, and errors in words instead of tracebacks."""
 
 import sys
+import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,13 +54,30 @@ def options(
 def main() -> None:
     """Run the program; what is wrong with the input ends in one message and exit code 2."""
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            app()
     except Exception as error:
         code = exit_code(error)
         if code is None:
             raise
-        typer.echo(f"danil: {error}", err=True)
+        typer.echo("\n".join([f"danil: {error}", *getattr(error, "__notes__", ())]), err=True)
         sys.exit(code)
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """Print a warning that danil gives as one line of words, anyone else's as Python does."""
+    if Path(__file__).parents[1] in Path(filename).parents and issubclass(category, UserWarning):
+        typer.echo(f"danil: warning: {message}", err=True)
+    else:
+        typer.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
 
 
 def exit_code(error: Exception) -> int | None:

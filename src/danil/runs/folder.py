@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from danil.data.atomic import write_atomically
+from danil.data.atomic import PARTIAL, write_atomically
 from danil.data.manifest import Manifest
 from danil.runs.recipe import Recipe, read_recipe
 
@@ -28,6 +28,8 @@ LIBRARIES = (
     "scikit-learn",
     "pillow",
 )
+LOCK = ".lock"
+"""Name of the file that the process writing into a run folder holds locked."""
 
 
 class RunError(ValueError):
@@ -102,6 +104,13 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"`{self.data}` is damaged: {error}.") from error
 
+    def read_environment(self) -> dict[str, Any]:
+        """Return versions, device and command as recorded; empty where the record is missing or damaged."""
+        try:
+            return dict(json.loads(self.environment.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
     def read_recipe(self) -> Recipe:
         """Return the run's recipe."""
         if not self.recipe.is_file():
@@ -111,46 +120,58 @@ class RunFolder:
         return read_recipe(str(self.recipe))
 
 
+def check_free(folder: RunFolder, overwrite: bool) -> None:
+    """Refuse to make a run where something is that must not be lost.
+
+    Raises:
+        RunError: something is already there and `overwrite` is off, or `overwrite` would delete what is no run.
+    """
+    if not folder.path.exists() or (folder.path.is_dir() and not contents(folder)):
+        return
+    if not overwrite:
+        raise RunError(
+            f"`{folder.path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, "
+            "or choose another `--out`."
+        )
+    if not folder.recipe.is_file():
+        raise RunError(
+            f"`{folder.path}` is not a run folder, so `--overwrite` does not delete it. Choose another `--out`."
+        )
+
+
+def contents(folder: RunFolder) -> list[Path]:
+    """Return what is in the folder, except a lock and what a killed writer left."""
+    return [path for path in folder.path.iterdir() if path.name != LOCK and not PARTIAL.fullmatch(path.name)]
+
+
 def create_run(
     path: str | Path, recipe: Recipe, manifest: Manifest, command: Sequence[str], overwrite: bool
 ) -> RunFolder:
     """Make a run folder and write recipe, environment and manifest into it.
 
     Raises:
-        RunError: something is already there and `overwrite` is off, or `overwrite` would delete what is no run.
+        RunError: as in `check_free`.
     """
     folder = RunFolder(Path(path))
-    if not overwrite:
-        check_free(folder.path)
-    elif occupied(folder.path):
-        if not folder.recipe.is_file():
-            raise RunError(
-                f"`{folder.path}` is not a run folder, so `--overwrite` does not delete it. Choose another `--out`."
-            )
-        shutil.rmtree(folder.path)
+    check_free(folder, overwrite)
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder.environment, json.dumps(environment(command), indent=2))
-    write_atomically(folder.manifest, manifest.table.to_csv(index=False))
-    write_atomically(folder.data, json.dumps(data_record(manifest), indent=2))
-    write_atomically(folder.recipe, recipe.toml())
+    write_run(folder, recipe, manifest, command)
     return folder
 
 
-def occupied(path: Path) -> bool:
-    """Tell whether a file, or a folder that is not empty, is there."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+def write_run(folder: RunFolder, recipe: Recipe, manifest: Manifest, command: Sequence[str]) -> None:
+    """Empty the run folder and write recipe, environment, manifest and the record of the data into it.
 
-
-def check_free(path: Path) -> None:
-    """Refuse a place where something is.
-
-    Raises:
-        RunError: saying how to go on with what is there, or replace it.
+    The recipe, which marks the folder as a run, is written first and deleted last, the record of the data the other
+    way round: a folder with a recipe and no record is one whose making, or deletion, was cut short.
     """
-    if occupied(path):
-        raise RunError(
-            f"`{path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, or choose another `--out`."
-        )
+    folder.data.unlink(missing_ok=True)
+    for path in sorted(contents(folder), key=lambda path: path == folder.recipe):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    write_atomically(folder.recipe, recipe.toml())
+    write_atomically(folder.environment, json.dumps(environment(command), indent=2))
+    write_atomically(folder.manifest, manifest.table.to_csv(index=False))
+    write_atomically(folder.data, json.dumps(data_record(manifest), indent=2))
 
 
 def data_record(manifest: Manifest) -> dict[str, Any]:
@@ -189,6 +210,7 @@ def environment(command: Sequence[str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": {name: installed(name) for name in LIBRARIES},
         "threads": torch.get_num_threads(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
         "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] or ["cpu"],
         "git": git_state(),
     }

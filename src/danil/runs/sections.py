@@ -98,6 +98,8 @@ class Train(Section):
     """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part.
 
     `recompute_statistics` training images (0: none) give BatchNorm its running statistics anew before each evaluation.
+    A checkpoint is written after each epoch, every `save_every` steps (0: not) and every `save_minutes` (0: not).
+    `deterministic` asks for kernels that give the same bits every time, which on a GPU costs speed.
     """
 
     epochs: Count = 30
@@ -118,7 +120,9 @@ class Train(Section):
     devices: Count = 1
     channels_last: bool = True
     compile: bool = False
+    deterministic: bool = False
     save_every: Annotated[int, Field(ge=0)] = 0
+    save_minutes: NonNegative = 10.0
     measure_every: Annotated[int, Field(ge=0)] = 0
     max_steps: Count | None = None
     recompute_statistics: Annotated[int, Field(ge=0)] = 0

@@ -28,9 +28,9 @@ class Requests:
 
 
 @contextmanager
-def stop_requests() -> Generator[Requests]:
+def stop_requests(requests: Requests | None = None) -> Generator[Requests]:
     """Yield what collects SIGINT and SIGTERM instead of dying at once; a second Ctrl-C stops immediately."""
-    requests = Requests()
+    requests = Requests() if requests is None else requests
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import warnings
 from collections.abc import Mapping
 from importlib import import_module, util
 from pathlib import Path
@@ -54,11 +55,18 @@ class Log:
 
     def add(self, row: Row) -> None:
         """Append one epoch."""
-        if self.events is None and util.find_spec("tensorboard") is not None:
-            writer = import_module("torch.utils.tensorboard").SummaryWriter
-            self.events = writer(str(self.path.parent / "tensorboard"), purge_step=len(self.rows) + 1)
         self.rows.append(row)
         write_atomically(self.path, table(self.rows))
+        try:
+            self.add_events(row)
+        except OSError as error:
+            warnings.warn(f"TensorBoard's events could not be written ({error}); `{self.path}` was.", stacklevel=2)
+
+    def add_events(self, row: Row) -> None:
+        """Write the epoch for TensorBoard where it is installed."""
+        if self.events is None and util.find_spec("tensorboard") is not None:
+            writer = import_module("torch.utils.tensorboard").SummaryWriter
+            self.events = writer(str(self.path.parent / "tensorboard"), purge_step=len(self.rows))
         if self.events is not None:
             for name, value in row.items():
                 self.events.add_scalar(name, value, row["epoch"])

@@ -1,7 +1,7 @@
 """The training loop: flat, on Lightning Fabric."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +19,12 @@ from danil.data.samplers import RankedByLoss, Shuffled
 from danil.objectives import Terms, check_finite
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
-from danil.training.interruption import Interrupted, Requests
 from danil.training.log import Log, Row
 from danil.training.losses import gathered_losses, image_losses
 from danil.training.population_statistics import recompute_statistics
 from danil.training.progress import Bar
+from danil.training.saving import Saver, TrainingError
 from danil.training.state import Training
-
-
-class TrainingError(RuntimeError):
-    """Say at which step a training went wrong, on which images, and how to go on."""
-
-    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Loop:
     images: Images
     validation: Images
     normalize: Normalization
-    requests: Requests
+    saver: Saver
     log: Log
     bar: Bar
 
@@ -56,7 +50,7 @@ def fit(loop: Loop, training: Training) -> None:
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss or the weights are not finite.
     """
     position, train = training.position, loop.recipe.train
     while position.epoch < train.epochs and not position.finished:
@@ -81,7 +75,7 @@ def fit(loop: Loop, training: Training) -> None:
             if better and train.select == "best":
                 write_checkpoint(loop.folder.checkpoint("best"), {"model": training.predictor.state_dict()})
         loop.bar.epoch(row)
-        save(loop, training)
+        loop.saver.after_epoch(training)
 
 
 def run_epoch(loop: Loop, training: Training) -> None:
@@ -92,6 +86,8 @@ def run_epoch(loop: Loop, training: Training) -> None:
             refresh_losses(loop, training, training.sampler)
         training.order = torch.from_numpy(training.sampler.order(position.epoch))
     for batch in epoch_batches(loop, training):
+        if train.max_steps is not None and position.steps >= train.max_steps:
+            return
         images, targets = loop.normalize(batch.images), prepared_targets(loop, batch)
         loop.model.train()
         with loop.fabric.autocast():
@@ -103,9 +99,7 @@ def run_epoch(loop: Loop, training: Training) -> None:
             loop.fabric.clip_gradients(loop.model, loop.optimizer, max_norm=train.clip, error_if_nonfinite=False)
         loop.optimizer.step()
         position.step, position.steps = position.step + 1, position.steps + 1
-        after_step(loop, training, terms, targets, batch.indices)
-        if train.max_steps is not None and position.steps >= train.max_steps:
-            return
+        after_step(loop, training, terms, batch.indices)
 
 
 def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> None:
@@ -120,7 +114,7 @@ def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> Non
     sampler.update(*gathered_losses(loop.fabric, torch.from_numpy(rows), losses, -(-len(loop.images) // ranks)))
 
 
-def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | dict[str, Tensor], rows: Tensor) -> None:
+def after_step(loop: Loop, training: Training, terms: Terms, rows: Tensor) -> None:
     """Move schedule, average, sampler and tally on; save and stop where asked."""
     position, train = training.position, loop.recipe.train
     if loop.schedule is not None:
@@ -132,22 +126,7 @@ def after_step(loop: Loop, training: Training, terms: Terms, targets: Tensor | d
         training.sampler.update(*gathered_losses(loop.fabric, rows, terms.losses, share))
     training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
     loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps, training.tally.means)
-    stop = stop_request(loop)
-    if stop is not None:
-        save(loop, training)
-        raise Interrupted(stop)
-    if train.save_every and position.steps % train.save_every == 0:
-        save(loop, training)
-
-
-def stop_request(loop: Loop) -> int | None:
-    """Return the signal that asks to stop; all processes agree, whichever of them received it."""
-    number = loop.requests.number
-    if loop.fabric.world_size == 1:
-        return number
-    agreed = loop.fabric.all_reduce(torch.tensor(number or 0, device=loop.normalize.device), reduce_op="max")
-    assert isinstance(agreed, Tensor)
-    return int(agreed) or None
+    loop.saver.after_step(training)
 
 
 def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
@@ -179,7 +158,7 @@ def population_statistics(loop: Loop, training: Training) -> float:
         assert isinstance(summed, Tensor)
         return summed.cpu()
 
-    batches = (loop.normalize(batch.images) for batch in shared_batches(loop, order))
+    batches = (loop.normalize(batch.images) for batch in heeding(loop, training, shared_batches(loop, order)))
     recompute_statistics(training.predictor, batches, add_up if loop.fabric.world_size > 1 else lambda total: total)
     return round(time.perf_counter() - began, 3)
 
@@ -194,23 +173,23 @@ def prepared_targets(loop: Loop, batch: Batch) -> Tensor | dict[str, Tensor]:
 
 
 def check(terms: Terms, training: Training, loop: Loop, rows: Tensor) -> None:
-    """Refuse a loss that is not finite, naming the step and the images."""
+    """Refuse a loss that is not finite in any process, naming the step and the images."""
+    fault: FloatingPointError | None = None
     try:
         check_finite(terms)
     except FloatingPointError as error:
+        fault = error
+    (wrong,) = loop.saver.agreed(int(fault is not None))
+    if wrong:
+        place = f"step {training.position.steps} (epoch {training.position.epoch + 1})"
+        if fault is None:
+            raise TrainingError(f"the loss of another process is not finite at {place}; see its message.")
         paths = ", ".join(str(loop.images.manifest.table["path"][int(row)]) for row in rows[:8])
         raise TrainingError(
-            f"{error} at step {training.position.steps} (epoch {training.position.epoch + 1}); images: {paths}"
-            f"{' …' if len(rows) > 8 else ''}. Lower `train.lr`, set `train.clip`, or raise `objective.epsilon`; "
-            f"`danil train … --resume` goes on from the last checkpoint."
-        ) from error
-
-
-def save(loop: Loop, training: Training) -> None:
-    """Write the checkpoint `last`, once for all ranks."""
-    if loop.fabric.is_global_zero:
-        write_checkpoint(loop.folder.checkpoint("last"), training.state())
-    loop.fabric.barrier()
+            f"{fault} at {place}; images: {paths}{' …' if len(rows) > 8 else ''}. The same recipe would come here "
+            "again: start anew (`--overwrite`) with a lower `train.lr`, with `train.clip`, or a larger "
+            "`objective.epsilon`."
+        ) from fault
 
 
 def epoch_row(loop: Loop, training: Training, spent: Row) -> Row:
@@ -226,7 +205,8 @@ def epoch_row(loop: Loop, training: Training, spent: Row) -> Row:
     if len(loop.validation):
         labels = loop.validation.manifest.labels()
         task = loop.validation.manifest.task
-        batches = (batch.images for batch in loader(loop.validation, None, batch_size=64))
+        validation = loader(loop.validation, None, batch_size=64)
+        batches = (batch.images for batch in heeding(loop, training, validation))
         found = predicted_probabilities(
             training.predictor, batches, task, normalize=loop.normalize, views=loop.recipe.data.views
         )[task].argmax(1)
@@ -236,3 +216,10 @@ def epoch_row(loop: Loop, training: Training, spent: Row) -> Row:
             f1_score(labels[known], found[known], labels=np.unique(labels[known]), average="macro", zero_division=0)  # pyright: ignore[reportArgumentType]
         )
     return row | spent
+
+
+def heeding(loop: Loop, training: Training, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches of an evaluation, as long as no signal asks to stop."""
+    for batch in batches:
+        loop.saver.while_evaluating(training)
+        yield batch

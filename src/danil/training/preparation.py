@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from danil.data import ImageError, UnreadableImages, assign_splits, limit, read_source, read_split, unreadable, without
 from danil.data.dataset import Images
 from danil.data.files import Progress
+from danil.data.fixed import fixed
 from danil.data.manifest import PARTS, Manifest
 from danil.runs.recipe import Recipe, RecipeError
 
@@ -37,7 +38,7 @@ def prepared_images(
         DataError: as the reader and the split say; `UnreadableImages` lists the bad images of all parts.
         RecipeError: the recipe asks for what the data do not have.
     """
-    manifest = prepared_manifest(recipe)
+    manifest = fixed(prepared_manifest(recipe))
     decoded = {name: decoded_part(manifest, name, recipe, progress) for name in PARTS}
     faults = [fault for _, found in decoded.values() for fault in found]
     if faults and not skip_bad:

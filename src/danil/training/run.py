@@ -1,5 +1,7 @@
 """A whole run: data, network, training, and the predictions on the test part."""
 
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -11,10 +13,11 @@ from danil.data.loading import loader
 from danil.data.manifest import Manifest
 from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
 from danil.models import create_model
-from danil.runs import Recipe, RecipeError, RunError, RunFolder, latest_checkpoint, open_run, predictions_table
-from danil.runs.folder import check_free, check_same_data, command_line, create_run
+from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_run, predictions_table
+from danil.runs.folder import check_free
 from danil.runs.prediction import Normalization
 from danil.training.estimate import estimate
+from danil.training.hardware import deterministic, fit_threads
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
 from danil.training.loop import Loop, fit
@@ -22,6 +25,8 @@ from danil.training.objective import check_layer, check_tasks, create_objective
 from danil.training.optimization import create_optimizer, create_schedule
 from danil.training.preparation import Prepared, prepared_images
 from danil.training.progress import Bar, decoding_bar, progress_bar
+from danil.training.saving import Saver
+from danil.training.start import started
 from danil.training.state import Training
 
 
@@ -43,33 +48,69 @@ def train_run(
         RunError, RecipeError, DataError: the input is wrong; nothing was written.
         Interrupted: the run was stopped by a signal, after saving.
     """
-    fabric = create_fabric(recipe)
-    fabric.launch()
-    torch.manual_seed(recipe.seed)
-    folder = RunFolder(Path(out))
-    with stop_requests() as requests:
-        silent = quiet or not fabric.is_global_zero
-        if fabric.is_global_zero and not (resume or overwrite):
-            check_free(folder.path)
-        with decoding_bar(quiet=silent) as progress:
+    with deterministic(recipe.train.deterministic):
+        fabric = create_fabric(recipe)
+        fabric.launch()
+        torch.manual_seed(recipe.seed)
+        folder, first = RunFolder(Path(out)), fabric.is_global_zero
+        if first and not resume:
+            check_free(folder, overwrite)
+        fit_threads(recipe.data.workers)
+        with decoding_bar(quiet=quiet or not first) as progress:
             prepared = prepared_images(recipe, skip_bad=skip_bad, notice=fabric.print, progress=progress)
         manifest = prepared.manifest
+        check_shares(recipe, manifest, fabric)
         training = create_training(recipe, manifest, fabric)
-        if fabric.is_global_zero:
-            start(folder, recipe, manifest, resume, overwrite)
+        if not first:
+            torch.manual_seed(recipe.seed + fabric.global_rank)  # else all processes would drop out the same units
+        with started(folder, recipe, manifest, resume, overwrite) if first else nullcontext(), hints(folder, training):
+            fabric.barrier()
+            trained(recipe, prepared, fabric, folder, training, resume, quiet)
+            if first:
+                write_predictions(folder, prepared)
+    return folder if first else None
+
+
+def trained(
+    recipe: Recipe,
+    prepared: Prepared,
+    fabric: Fabric,
+    folder: RunFolder,
+    training: Training,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Train from the last sound checkpoint, where `resume` and there is one, to the end."""
+    steps, requests = all_steps(recipe, prepared.manifest), Requests()
+    with progress_bar(steps, quiet=quiet or not fabric.is_global_zero) as bar:
+        loop = create_loop(recipe, prepared, fabric, folder, training, requests, bar)
+        last = folder.checkpoint("last")
+        found = latest_checkpoint(last) if resume else None
         fabric.barrier()
-        with progress_bar(all_steps(recipe, manifest), quiet=silent) as bar:
-            loop = create_loop(recipe, prepared, fabric, folder, training, requests, bar)
-            found = latest_checkpoint(folder.checkpoint("last")) if resume else None
-            if found is not None:
-                training.restore(found.state)
-            if not quiet and not training.position.finished:
-                bar.say(estimate(loop, training, all_steps(recipe, manifest)))
+        if found is not None:
+            training.restore(found.state, fabric.global_rank)
+            if found.path != last and fabric.is_global_zero:
+                found.path.replace(last)  # else the next save would keep the damaged file instead of the sound one
+        if not quiet and not training.position.finished:
+            bar.say(estimate(loop, training, steps))
+        with stop_requests(requests):
             fit(loop, training)
-    if not fabric.is_global_zero:
-        return None
-    write_predictions(folder, prepared)
-    return folder
+
+
+@contextmanager
+def hints(folder: RunFolder, training: Training) -> Generator[None]:
+    """Add to an error where the run stands and how to go on."""
+    try:
+        yield
+    except Exception as error:
+        position, rows = training.position, training.rows
+        saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
+        logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
+        error.add_note(
+            f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}. "
+            "Go on with the same command and `--resume` (in Python `train_run(…, resume=True)`)."
+        )
+        raise
 
 
 def create_fabric(recipe: Recipe) -> Fabric:
@@ -93,6 +134,20 @@ def create_fabric(recipe: Recipe) -> Fabric:
     return fabric
 
 
+def check_shares(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> None:
+    """Refuse a training part that does not fill one batch over several processes: their shares would differ.
+
+    Raises:
+        RecipeError: naming both numbers.
+    """
+    images = int((manifest.table["split"] == "train").sum())
+    if fabric.world_size > 1 and images < recipe.train.batch_size:
+        raise RecipeError(
+            f"`train.batch_size` is {recipe.train.batch_size}, but there are {images} training images; "
+            f"{fabric.world_size} processes need at least one whole batch. Lower it, or set `train.devices=1`."
+        )
+
+
 def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Training:
     """Return network, objective, optimiser, average and sampler before the first step."""
     train_part = manifest.part("train")
@@ -114,6 +169,7 @@ def create_training(recipe: Recipe, manifest: Manifest, fabric: Fabric) -> Train
         optimizer=create_optimizer(model, recipe.train),
         average=ModelEmaV3(model, decay=recipe.train.ema) if recipe.train.ema else None,
         sampler=create_sampler(recipe, train_part),
+        precision=fabric.strategy.precision,
     )
 
 
@@ -151,7 +207,7 @@ def create_loop(
         images=prepared.parts["train"],
         validation=prepared.parts["validation"],
         normalize=Normalization(training.model.mean, training.model.std, fabric.device, recipe.train.channels_last),
-        requests=requests,
+        saver=Saver(fabric, folder, recipe.train, requests),
         log=Log(folder.log, training.rows),
         bar=bar,
     )
@@ -166,25 +222,6 @@ def all_steps(recipe: Recipe, manifest: Manifest) -> int:
     """Return the number of steps of the whole run, as far as it does not stop early."""
     steps = recipe.train.epochs * steps_per_epoch(recipe, manifest)
     return steps if recipe.train.max_steps is None else min(steps, recipe.train.max_steps)
-
-
-def start(folder: RunFolder, recipe: Recipe, manifest: Manifest, resume: bool, overwrite: bool) -> None:
-    """Make the run folder, or check that the one to resume fits.
-
-    Raises:
-        RunError: the folder is there without `resume`, or belongs to other data or another recipe.
-    """
-    if not (resume and folder.recipe.is_file()):
-        create_run(folder.path, recipe, manifest, command_line(), overwrite)
-        return
-    check_same_data(folder, manifest)
-    was, now = (one.model_dump() for one in (folder.read_recipe(), recipe))
-    was["data"]["source"] = now["data"]["source"]  # the data may have moved; their digest has been compared
-    changed = [f"{section}: {was[section]} → {now[section]}" for section in now if was[section] != now[section]]
-    if changed:
-        raise RunError(
-            f"`{folder.path}` was started with another recipe ({'; '.join(changed)}). Resume it with its own settings."
-        )
 
 
 def write_predictions(folder: RunFolder, prepared: Prepared) -> None:

@@ -29,17 +29,23 @@ class Position:
 
 @dataclass
 class Training:
-    """Hold everything that changes while training; what does not change comes from the recipe."""
+    """Hold everything that changes while training; what does not change comes from the recipe.
+
+    `precision` is Fabric's precision plug-in, whose state is the scale of fp16 gradients; `saved` is how many steps the
+    last checkpoint holds.
+    """
 
     model: Classifier
     objective: nn.Module
     optimizer: Optimizer
     average: ModelEmaV3 | None
     sampler: Any
+    precision: Any
     position: Position = field(default_factory=Position)
     tally: Tally = field(default_factory=Tally)
     rows: list[Row] = field(default_factory=list[Row])
     order: torch.Tensor | None = None
+    saved: int | None = None
 
     @property
     def predictor(self) -> nn.Module:
@@ -53,28 +59,31 @@ class Training:
             "training_model": None if self.average is None else self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.precision.state_dict(),
             "sampler": self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {},
             "position": vars(self.position),
             "tally": self.tally.state(),
             "rows": self.rows,
             "order": self.order,
-            "random": random_state(),
+            "random": [random_state()],
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint's tree."""
+    def restore(self, state: Mapping[str, Any], rank: int = 0) -> None:
+        """Go on from a checkpoint's tree, with the random state of this process."""
         self.predictor.load_state_dict(state["model"])
         if self.average is not None:
             self.model.load_state_dict(state["training_model"])
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state["precision"])
         if state["sampler"]:
             self.sampler.load_state_dict(state["sampler"])
         self.position = Position(**state["position"])
         self.tally.restore(state["tally"])
         self.rows[:] = state["rows"]
         self.order = state["order"]
-        restore_random_state(state["random"])
+        self.saved = self.position.steps
+        restore_random_state(state["random"][rank])
 
 
 def random_state() -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""Threads to the cores there are, and kernels that repeat themselves to the bit."""
+
+import os
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+from danil.data.cores import cores
+
+
+def fit_threads(workers: int, available: int | None = None) -> None:
+    """Lower PyTorch's threads to the cores this process may use, and warn where more was asked for.
+
+    A container's limit on processor time is not seen by PyTorch, which then starts a thread per core of the machine;
+    they wait for each other. A number set by `OMP_NUM_THREADS` is kept, since the last bits of a result depend on it.
+
+    Args:
+        workers: processes that prepare batches (each of them uses one thread).
+        available: cores; found out by default.
+    """
+    here = cores() if available is None else available
+    if torch.get_num_threads() > here and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(here)
+    elif torch.get_num_threads() > here:
+        warnings.warn(
+            f"`OMP_NUM_THREADS` asks for {torch.get_num_threads()} threads, but this process may use {here} core(s); "
+            "they will wait for each other.",
+            stacklevel=3,
+        )
+    if workers > here:
+        warnings.warn(
+            f"`data.workers` is {workers}, but this process may use {here} core(s); more workers than cores only slow "
+            "each other down. The result does not depend on their number.",
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Generator[None]:
+    """Let PyTorch use only kernels that give the same bits every time; leave its settings as found."""
+    if not wanted:
+        yield
+        return
+    was, tuned = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was)
+        torch.backends.cudnn.benchmark = tuned

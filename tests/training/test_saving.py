@@ -1,0 +1,112 @@
+"""When a training is saved and stopped, and what is saved."""
+
+import random
+import signal
+import time
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from lightning_fabric.plugins import MixedPrecision
+from torch import nn
+
+from danil.runs.sections import Train
+from danil.training import Interrupted, TrainingError, saving
+from danil.training.interruption import Requests
+from danil.training.log import Log
+from danil.training.saving import Saver, check_weights
+from danil.training.state import Position, Training
+
+ALONE = SimpleNamespace(world_size=1, is_global_zero=True)
+
+
+@pytest.fixture
+def saver(monkeypatch):
+    """A saver that notes the steps at which it saves."""
+    made = Saver(ALONE, None, Train(save_every=4, save_minutes=10), Requests())
+    made.steps = []
+    monkeypatch.setattr(made, "save", lambda training: made.steps.append(training.position.steps))
+    return made
+
+
+def at(steps):
+    return SimpleNamespace(position=Position(steps=steps))
+
+
+def test_it_saves_every_so_many_steps(saver):
+    for steps in range(1, 10):
+        saver.after_step(at(steps))
+    assert saver.steps == [4, 8]
+
+
+def test_it_saves_every_so_many_minutes_on_a_clock_nobody_can_set(saver, monkeypatch):
+    began = saver.began
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    for seconds, steps in ((599, 1), (600, 2)):
+        monkeypatch.setattr(time, "monotonic", lambda now=began + seconds: now)
+        saver.after_step(at(steps))
+    assert saver.steps == [2]
+
+
+@pytest.mark.parametrize("moment", ["after_step", "after_epoch", "while_evaluating"])
+def test_a_signal_saves_and_stops(saver, moment):
+    getattr(saver, moment)(at(1))
+    before = len(saver.steps)
+    saver.requests.number = signal.SIGTERM
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        getattr(saver, moment)(at(2))
+    assert saver.steps[before:] == [2]
+
+
+def training(precision) -> Training:
+    """A training of a network with one weight."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    return Training(model, nn.Module(), optimizer, None, None, precision)
+
+
+def test_the_scale_of_fp16_gradients_is_part_of_the_state():
+    first, second = (
+        training(MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=scale))) for scale in (8, 2)
+    )
+    scaler = first.precision.scaler
+    scaler.scale(torch.ones(()))
+    scaler.update(4.0)
+    second.restore(first.state())
+    assert second.precision.state_dict() == first.precision.state_dict()
+    assert second.precision.state_dict()["scale"] == 4.0
+
+
+def test_every_process_gets_its_own_random_state_back():
+    plain = training(MixedPrecision("bf16-mixed", "cpu"))
+    states, numbers = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        states.append(saving.random_state())
+        numbers.append((torch.rand(1).item(), random.random()))
+    for rank in (0, 1):
+        plain.restore({**plain.state(), "random": states}, rank)
+        assert (torch.rand(1).item(), random.random()) == numbers[rank]
+
+
+def test_weights_that_are_not_finite_are_not_saved():
+    wrong = training(MixedPrecision("bf16-mixed", "cpu"))
+    check_weights(wrong)
+    with torch.no_grad():
+        wrong.model.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"`bias` is not finite after step 0.*not saved.*--overwrite"):
+        check_weights(wrong)
+
+
+def test_events_that_cannot_be_written_do_not_stop_the_log(tmp_path, monkeypatch):
+    log = Log(tmp_path / "log.csv", [])
+
+    def full(_):
+        raise OSError("no space")
+
+    monkeypatch.setattr(log, "add_events", full)
+    with pytest.warns(UserWarning, match="no space"):
+        log.add({"epoch": 1, "loss": 0.5})
+    assert pd.read_csv(log.path)["loss"].tolist() == [0.5]
