@@ -56,7 +56,7 @@ class Place:
         chosen = {key: value for key, value in {**SETTINGS, **settings}.items() if value is not None}
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.source = folder, source
-        self.words = ["train", source, "--recipe", "paper"]
+        self.words = ["train", source, "--quiet", "--recipe", "paper"]
         self.words += [word for key, value in chosen.items() for word in ("--set", f"{key}={str(value).lower()}")]
         whole = Victim(self.words, folder / "whole")
         self.total = max(uninterrupted(whole))
@@ -266,7 +266,7 @@ def memory(steps: int) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         per_epoch = 96 * 5 // 10 // 8
         chosen = {"train.epochs": steps // per_epoch, "train.save_every": 100, "data.workers": 0}
-        words = ["train", SYNTHETIC, "--recipe", "paper"]
+        words = ["train", SYNTHETIC, "--quiet", "--recipe", "paper"]
         words += [w for k, v in {**SETTINGS, **chosen}.items() for w in ("--set", f"{k}={str(v).lower()}")]
         victim = Victim(words, Path(folder) / "long")
         seen: list[tuple[int, int]] = []

@@ -161,12 +161,9 @@ def test_no_tensor_and_hardly_an_object_is_kept_from_step_to_step(tiny, tmp_path
     assert late < early * 1.002
 
 
-def test_faults_to_real_runs_lose_nothing(tmp_path):
-    script = Path(__file__).parents[2] / "benchmarks" / "faults.py"
-    faults = ["kill", "checkpoint: cut off", "disk full"]
-    words = ["--only", *faults, "--times", "2", "--out", str(tmp_path / "faults.json"), "--no-document"]
-    answer = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=False, timeout=550)
+def test_real_runs_killed_at_random_moments_lose_nothing(tmp_path):
+    script, record = Path(__file__).parents[2] / "benchmarks" / "faults.py", tmp_path / "faults.json"
+    words = ["--only", "kill", "--times", "3", "--out", str(record), "--no-document"]
+    answer = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    records = json.loads((tmp_path / "faults.json").read_text())["faults"]
-    assert {name: len(many) for name, many in records.items()} == dict.fromkeys(faults, 2)
-    assert all(one["survived"] for many in records.values() for one in many)
+    assert [one["survived"] for one in json.loads(record.read_text())["faults"]["kill"]] == [True, True, True]
