@@ -156,9 +156,10 @@ def kill_rank(place: Place, draw: random.Random) -> Record:
     rank = draw.randrange(2)
     first = victim.pid if rank == 0 else next((pid for pid in others if is_rank(pid)), victim.pid)
     os.kill(first, signal.SIGKILL)
-    code = victim.join(60)
+    code, text = victim.join(60), victim.text()
     left = lingering(others, 60)
-    return place.outcome(victim, rank=rank, exit_code=code, hung=code == 999 or bool(left))
+    named = "another process of this training has died" in text
+    return place.outcome(victim, rank=rank, exit_code=code, hung=code == 999 or bool(left), named=named)
 
 
 def is_rank(pid: int) -> bool:

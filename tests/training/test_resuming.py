@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 def test_a_loss_that_is_not_finite_leaves_the_last_sound_save(tiny, tmp_path):
     with pytest.raises(TrainingError) as caught:
         train_run(tiny("train.lr=1e30", "train.save_every=1"), tmp_path / "run", quiet=True)
-    assert "--resume" in caught.value.__notes__[0]
+    assert "--overwrite" in str(caught.value)
+    assert "--resume" not in caught.value.__notes__[0]
     for file in tmp_path.rglob("*.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in read_checkpoint(file).state["model"].values())
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from danil.runs.sections import Train
 from danil.training import Interrupted, TrainingError, saving
+from danil.training.failures import others_named
 from danil.training.interruption import Requests
 from danil.training.log import Log
 from danil.training.saving import Saver, check_weights
@@ -110,3 +111,11 @@ def test_events_that_cannot_be_written_do_not_stop_the_log(tmp_path, monkeypatch
     with pytest.warns(UserWarning, match="no space"):
         log.add({"epoch": 1, "loss": 0.5})
     assert pd.read_csv(log.path)["loss"].tolist() == [0.5]
+
+
+def test_a_broken_connection_is_another_process_that_died():
+    for ranks, expected in ((2, TrainingError), (1, RuntimeError)):
+        fabric = SimpleNamespace(world_size=ranks)
+        with pytest.raises(RuntimeError, match="Connection closed") as caught, others_named(fabric):
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:537] Connection closed by peer")
+        assert type(caught.value) is expected

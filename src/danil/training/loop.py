@@ -23,7 +23,7 @@ from danil.training.log import Log, Row
 from danil.training.losses import gathered_losses, image_losses
 from danil.training.population_statistics import recompute_statistics
 from danil.training.progress import Bar
-from danil.training.saving import Saver, TrainingError
+from danil.training.saving import Diverged, Saver
 from danil.training.state import Training
 
 
@@ -50,7 +50,7 @@ def fit(loop: Loop, training: Training) -> None:
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
-        TrainingError: the loss or the weights are not finite.
+        Diverged: the loss or the weights are not finite.
     """
     position, train = training.position, loop.recipe.train
     while position.epoch < train.epochs and not position.finished:
@@ -183,9 +183,9 @@ def check(terms: Terms, training: Training, loop: Loop, rows: Tensor) -> None:
     if wrong:
         place = f"step {training.position.steps} (epoch {training.position.epoch + 1})"
         if fault is None:
-            raise TrainingError(f"the loss of another process is not finite at {place}; see its message.")
+            raise Diverged(f"the loss of another process is not finite at {place}; see its message.")
         paths = ", ".join(str(loop.images.manifest.table["path"][int(row)]) for row in rows[:8])
-        raise TrainingError(
+        raise Diverged(
             f"{fault} at {place}; images: {paths}{' …' if len(rows) > 8 else ''}. The same recipe would come here "
             "again: start anew (`--overwrite`) with a lower `train.lr`, with `train.clip`, or a larger "
             "`objective.epsilon`."

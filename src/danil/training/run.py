@@ -1,7 +1,6 @@
 """A whole run: data, network, training, and the predictions on the test part."""
 
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_r
 from danil.runs.folder import check_free
 from danil.runs.prediction import Normalization
 from danil.training.estimate import estimate
+from danil.training.failures import hints, others_named
 from danil.training.hardware import deterministic, fit_threads
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
@@ -93,24 +93,8 @@ def trained(
                 found.path.replace(last)  # else the next save would keep the damaged file instead of the sound one
         if not quiet and not training.position.finished:
             bar.say(estimate(loop, training, steps))
-        with stop_requests(requests):
+        with stop_requests(requests), others_named(fabric):
             fit(loop, training)
-
-
-@contextmanager
-def hints(folder: RunFolder, training: Training) -> Generator[None]:
-    """Add to an error where the run stands and how to go on."""
-    try:
-        yield
-    except Exception as error:
-        position, rows = training.position, training.rows
-        saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
-        logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
-        error.add_note(
-            f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}. "
-            "Go on with the same command and `--resume` (in Python `train_run(…, resume=True)`)."
-        )
-        raise
 
 
 def create_fabric(recipe: Recipe) -> Fabric:

@@ -18,6 +18,10 @@ class TrainingError(RuntimeError):
     exit_code = 1
 
 
+class Diverged(TrainingError):
+    """Say that a loss or a weight is not finite: going on from the last save would come to the same end."""
+
+
 class Saver:
     """Save a training every so many steps and minutes, and when a signal asks to stop.
 
@@ -70,7 +74,7 @@ class Saver:
         """Write the checkpoint `last`, once for all processes.
 
         Raises:
-            TrainingError: the weights are not finite any more; the checkpoint there is left as it is.
+            Diverged: the weights are not finite any more; the checkpoint there is left as it is.
             OSError: it could not be written; the checkpoint there is left as it is.
         """
         check_weights(training)
@@ -109,13 +113,13 @@ def check_weights(training: Training) -> None:
     """Refuse to save weights that are not finite: nothing could go on from them.
 
     Raises:
-        TrainingError: naming the first such tensor.
+        Diverged: naming the first such tensor.
     """
     networks: list[nn.Module] = [training.model, training.predictor]
     for network in networks:
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise TrainingError(
+                raise Diverged(
                     f"`{name}` is not finite after step {training.position.steps} (epoch {training.position.epoch + 1})"
                     "; it is not saved. The same recipe would come here again: start anew (`--overwrite`) with a lower "
                     "`train.lr`, or with `train.clip`."

@@ -1,0 +1,41 @@
+"""What a training that fails says: where it stands, and how to go on."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from lightning_fabric import Fabric
+
+from danil.runs import RunFolder
+from danil.training.saving import Diverged, TrainingError
+from danil.training.state import Training
+
+
+@contextmanager
+def others_named(fabric: Fabric) -> Generator[None]:
+    """Say in words that another process of the training is gone, where its connection breaks."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = ("connection", "gloo", "nccl", "socket")
+        if fabric.world_size > 1 and any(word in str(error).lower() for word in words):
+            raise TrainingError(
+                f"another process of this training has died ({str(error).splitlines()[0]}); see its message, if any."
+            ) from error
+        raise
+
+
+@contextmanager
+def hints(folder: RunFolder, training: Training) -> Generator[None]:
+    """Add to an error where the run stands and how to go on."""
+    try:
+        yield
+    except Exception as error:
+        position, rows = training.position, training.rows
+        again = " Go on with the same command and `--resume` (in Python `train_run(…, resume=True)`)."
+        saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
+        logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
+        error.add_note(
+            f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}."
+            f"{'' if isinstance(error, Diverged) else again}"
+        )
+        raise
