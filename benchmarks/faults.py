@@ -1,6 +1,6 @@
 """Do faults to short training runs and see whether anything is lost; write results/faults.json and docs/reliability.md.
 
-    python benchmarks/faults.py                      # everything, about 15 minutes of processor time
+    python benchmarks/faults.py                      # what has no record yet; about 10 minutes of processor time in all
     python benchmarks/faults.py --only kill --times 3 --out /tmp/faults.json --no-document
     python benchmarks/faults.py --document           # docs/reliability.md from results/faults.json
 
@@ -312,25 +312,26 @@ def place(name: str, folder: Path) -> Place:
     return Place(folder, **{"alone": {}, "selection": SELECTION, "ranks": RANKS}[name])
 
 
-def injected(wanted: list[str], times: int | None) -> dict[str, list[Record]]:
-    """Do each wanted fault as often as asked and return the records."""
-    records: dict[str, list[Record]] = {}
+def inject(found: dict[str, Any], wanted: list[str], times: int | None, out: Path) -> None:
+    """Do each wanted fault until it is recorded as often as asked; write the record after each."""
     with tempfile.TemporaryDirectory() as folder:
         places: dict[str, Place] = {}
         for fault in wanted:
             hurt, where, count = FAULTS[fault]
-            if where not in places:
-                places[where] = place(where, Path(folder) / where)
-            for number in range(count if times is None else times):
+            records = found["faults"].setdefault(fault, [])
+            for number in range(len(records), count if times is None else times):
+                if where not in places:
+                    places[where] = place(where, Path(folder) / where)
                 record = hurt(places[where], random.Random(f"{fault} {number}"))
-                if "skipped" not in record:
-                    records.setdefault(fault, []).append(record)
                 print(fault, json.dumps(record), flush=True)
-    return records
+                if "skipped" in record:
+                    break
+                records.append(record)
+                out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
-    """Do the faults, record them, write the document."""
+    """Do the faults that are not recorded yet, write the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=[*FAULTS, "memory"], default=[*FAULTS, "memory"])
     parser.add_argument("--times", type=int, help="how often each fault is done")
@@ -339,22 +340,19 @@ def main() -> None:
     parser.add_argument("--document", action="store_true", help="only write the document from the record")
     parser.add_argument("--no-document", action="store_true")
     arguments = parser.parse_args()
+    found: dict[str, Any] = {"versions": environment([])["versions"], "faults": {}}
+    if arguments.out.exists():
+        found = json.loads(arguments.out.read_text())
     if not arguments.document:
         torch.set_num_threads(1)
-        found: dict[str, Any] = {"versions": environment([])["versions"]} if not arguments.out.exists() else {}
-        found = found or json.loads(arguments.out.read_text())
-        faults = [name for name in arguments.only if name != "memory"]
-        found["faults"] = found.get("faults", {}) | injected(faults, arguments.times)
-        if "memory" in arguments.only:
+        inject(found, [name for name in arguments.only if name != "memory"], arguments.times, arguments.out)
+        if "memory" in arguments.only and "memory" not in found:
             found["memory"] = memory(arguments.steps)
             print("memory", json.dumps(found["memory"]), flush=True)
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     if not arguments.no_document:
-        write_document(json.loads(arguments.out.read_text()), ROOT / "docs" / "reliability.md")
-    lost = sum(
-        not r["survived"] for records in json.loads(arguments.out.read_text())["faults"].values() for r in records
-    )
-    sys.exit(lost > 0)
+        write_document(found, ROOT / "docs" / "reliability.md")
+    sys.exit(not all(record["survived"] for records in found["faults"].values() for record in records))
 
 
 if __name__ == "__main__":
