@@ -118,10 +118,12 @@ def write(cells: dict[str, dict[str, dict[str, object]]]) -> None:
     write_atomically(RECORD, json.dumps(content, indent=1) + "\n")
 
 
-def works(cell: dict[str, dict[str, object]]) -> bool:
-    """Tell whether all parts of a cell were trained, with finite losses and predictions."""
-    parts = [cell.get("small"), cell.get("full")]
-    return all(part is not None and part["tables"] and all(map(math.isfinite, part["losses"])) for part in parts)
+def worked(cells: list[dict[str, dict[str, object]]], part: str) -> str:
+    """Return on how many backbones a part was trained with finite losses and predicted, of those that were run."""
+    run = [cell[part] for cell in cells if part in cell]
+    good = [one for one in run if one["tables"] and all(map(math.isfinite, one["losses"]))]
+    missing = len(cells) - len(run)
+    return f"{len(good)} of {len(run)}" + (f" ({missing} not run)" if missing else "")
 
 
 def full_table(cells: dict[str, dict[str, dict[str, object]]]) -> str:
@@ -147,13 +149,17 @@ def full_table(cells: dict[str, dict[str, dict[str, object]]]) -> str:
 def short_table(cells: dict[str, dict[str, dict[str, object]]]) -> str:
     """Return a row per recipe: on how many backbones it works, and its scores there."""
     titles = ", ".join(title for title, _ in BACKBONES.values())
-    lines = [f"| data | system | works on | macro-F1 after 2 epochs ({titles}) |", "|---|---|---|---|"]
+    lines = [
+        f"| data | system | works, 2 epochs | works, 224 px | macro-F1 after 2 epochs ({titles}) |",
+        "|---|---|---|---|---|",
+    ]
     for name in names():
         found = [cells.get(f"{name}/{backbone}", {}) for backbone in BACKBONES]
         values = [f"{cell['small']['metrics']['macro_f1']:.2f}" if "small" in cell else "–" for cell in found]
         data, system = name.split("-")
         link = f"[{system}](recipes/{name}.toml)"
-        lines.append(f"| {DATA[data][0]} | {link} | {sum(map(works, found))} of 4 | {' / '.join(values)} |")
+        columns = [DATA[data][0], link, worked(found, "small"), worked(found, "full"), " / ".join(values)]
+        lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
