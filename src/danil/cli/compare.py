@@ -14,16 +14,19 @@ def compare(
 ) -> None:
     """Compare runs on their common test images: paired differences with intervals, and a verdict per pair of methods.
 
-    Runs whose recipes differ in nothing but the seed are one method.
+    Runs whose recipes differ in nothing but the seed are one method. Where every run has been measured by
+    `danil evaluate RUN --robustness`, methods are paired under each condition too.
 
     Example: danil compare runs/base-0 runs/base-1 runs/danil-0 runs/danil-1 --out comparison.html
     """
-    from danil.evaluation import compare_runs, write_comparison
+    from danil.evaluation import compare_runs, robust_lines, write_comparison
     from danil.report import write_comparison_report
 
     comparison = compare_runs(runs, metric=metric)
     for pair in comparison["pairs"]:
         typer.echo(f"{pair['first']} against {pair['second']}: {pair['verdict']}")
+    if comparison["robustness"] is not None:
+        typer.echo("\n".join(robust_lines(comparison["robustness"])))
     for note in comparison["notes"]:
         typer.echo(f"note: {note}")
     if json is not None:

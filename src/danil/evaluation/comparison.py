@@ -11,6 +11,7 @@ from danil.data.atomic import write_atomically
 from danil.evaluation.document import FORMAT, Document
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
+from danil.evaluation.robust_pairs import robust_pairs
 from danil.statistics.bootstrap import LEVEL, RESAMPLES
 from danil.statistics.comparison import Pair, compared, verdict
 from danil.statistics.scorer import LOWER_IS_BETTER
@@ -28,7 +29,8 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
     Keys: `metric` (the verdicts'), `images`, `groups`, `classes`, `resamples`, `seed`, `level`; `methods` (name →
     `runs`, `seeds`, `metrics`: name → `{value, low, high}` of the mean over seeds); `pairs` (`first`, `second`,
     `seeds`: how many, `paired`, `differences`: name → `{value, low, high, p, p_holm}` of first − second, `mcnemar`:
-    p-value of each pair of runs, `verdict`); `lower_is_better`; `notes`.
+    p-value of each pair of runs, `verdict`); `robustness` (see `robust_pairs`; `null` where not every run was
+    measured); `lower_is_better`; `notes`.
 
     Args:
         runs: run folders (or `predictions.csv` files), or method → its runs.
@@ -52,6 +54,7 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
     known = tables[next(iter(tables))][0].labelled()
     if metric not in next(iter(means.values())):
         raise EvaluationError(f"`metric` is `{metric}`; known here: {', '.join(next(iter(means.values())))}.")
+    robust, told = robust_pairs(named, paired=paired, resamples=resamples, seed=seed)
     document: Document = {
         "format": FORMAT,
         "metric": metric,
@@ -73,7 +76,8 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
             for name, values in means.items()
         },
         "pairs": [{**asdict(pair), "verdict": verdict(pair, metric, len(pairs))} for pair in pairs],
-        "notes": notes(pairs, known.grouped),
+        "robustness": robust,
+        "notes": [*notes(pairs, known.grouped), *told],
     }
     return plain(document)
 

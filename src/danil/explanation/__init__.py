@@ -1,7 +1,4 @@
-"""Explanations: response maps as pictures, standard maps beside them, and how far to believe them (floor 3).
-
-`run_figures` is what `danil explain` writes; the other modules work on any network and tensors.
-"""
+"""Explanations: response maps as pictures, standard maps beside them, and how far to believe them (floor 3)."""
 
 # fmt: off
 from danil.explanation.attributions import (
@@ -15,14 +12,17 @@ from danil.explanation.attributions import (
 from danil.explanation.evidence import evidence_scores, score_intervals
 from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
 from danil.explanation.figures import MapStyle, figure_bytes, response_figure, write_figure
+from danil.explanation.localization import localization_run, map_scores
 from danil.explanation.look_alikes import Pair, look_alikes, look_alikes_figure
 from danil.explanation.run_figures import explain_run, look_alikes_run
-from danil.explanation.run_scores import evidence_run, faithfulness_run
+from danil.explanation.run_scores import CURVES, evidence_run, faithfulness_run
+from danil.explanation.score_files import evidence_text, faithfulness_text, write_evidence, write_faithfulness
 from danil.explanation.selection import confidently_wrong, least_certain
 
 __all__ = [
-    "AttributionError", "FaithfulnessCurves", "MapStyle", "Pair", "confidently_wrong", "contribution_map",
-    "evidence_run", "evidence_scores", "expanded_loss", "explain_run", "faithfulness_curves", "faithfulness_run",
-    "figure_bytes", "grad_cam", "integrated_gradients", "least_certain", "look_alikes", "look_alikes_figure",
-    "look_alikes_run", "occlusion", "response_figure", "score_intervals", "write_figure",
+    "CURVES", "AttributionError", "FaithfulnessCurves", "MapStyle", "Pair", "confidently_wrong", "contribution_map",
+    "evidence_run", "evidence_scores", "evidence_text", "expanded_loss", "explain_run", "faithfulness_curves",
+    "faithfulness_run", "faithfulness_text", "figure_bytes", "grad_cam", "integrated_gradients", "least_certain",
+    "localization_run", "look_alikes", "look_alikes_figure", "look_alikes_run", "map_scores", "occlusion",
+    "response_figure", "score_intervals", "write_evidence", "write_faithfulness", "write_figure",
 ]

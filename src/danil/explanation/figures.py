@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from danil.data.atomic import write_atomically
+from danil.explanation.attributions import AttributionError
 from danil.objectives import ResponseMaps
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -73,21 +74,32 @@ def response_figure(
     names: Sequence[str] | None = None,
     known: bool = True,
     further: Mapping[str, Tensor] | None = None,
+    source: str = "x",
 ) -> Figure:
     """Return a figure with a row per image: image, A⁺, A⁻, A⁺ − A⁻, each map at its own scale with its norm printed.
 
     Args:
         display: `(B, 3, S, S)` uint8, in the geometry of the maps.
-        maps: from `danil.response_maps`, for these images and labels.
+        maps: from `danil.response_maps`, for these images and labels; `(B, C, h, w)` where taken at a layer.
         labels: `(B,)` class indices that A⁺ was taken for.
         classes: names in the order of the logits.
         style: how maps are drawn; signed and raw by default.
         names: a text per image, above it.
         known: whether `labels` are the truth; else they are predictions and named so.
         further: title → `(B, C, H, W)` or `(B, H, W)`, more maps to the right.
+        source: what the maps are gradients with respect to, for the titles.
+
+    Raises:
+        AttributionError: maps taken at a layer have no places (tokens, pooled features).
     """
+    if maps.truth.ndim != 4:
+        raise AttributionError(
+            f"maps of shape {tuple(maps.truth.shape)} have no places to draw; (B, C, h, w) is needed. Name a layer "
+            "whose output is a feature map."
+        )
     chosen = MapStyle() if style is None else style
-    columns = {"A⁺ = ∂L⁺/∂x": maps.truth, "A⁻ = ∂L⁻/∂x": maps.rival, "A⁺ − A⁻": maps.difference, **(further or {})}
+    columns = {f"A⁺ = ∂L⁺/∂{source}": maps.truth, f"A⁻ = ∂L⁻/∂{source}": maps.rival, "A⁺ − A⁻": maps.difference}
+    columns |= further or {}
     rows, width = len(display), len(columns) + 1
     size = (width * (SIDE + GAP) + GAP, rows * (SIDE + TOP + BOTTOM) + 0.3)
     with mpl.rc_context(STYLE):
@@ -129,7 +141,8 @@ def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption:
     if style.overlay:
         axes.imshow(image.mean(2), cmap="gray", vmin=0, vmax=255)
         painted[..., 3] = np.minimum(1.0, np.abs(levels) * 1.2)
-    axes.imshow(painted)
+    edges = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)  # a layer's coarser map covers the same image
+    axes.imshow(painted, extent=edges)
     norm = float(response.double().norm())
     sign = "±" if style.signed else "0 … "
     axes.set_xlabel("\n".join(line for line in (caption, f"norm {norm:.2g}   scale {sign}{limit:.2g}") if line))

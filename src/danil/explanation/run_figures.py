@@ -1,6 +1,6 @@
 """Figures of a run: response maps of given images or of the most confidently wrong ones, and look-alikes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,29 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from danil.explanation.attributions import attention, contribution_map, grad_cam, integrated_gradients, occlusion
+from danil.explanation.attributions import AttributionError
 from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
 from danil.explanation.look_alikes import look_alikes, look_alikes_figure
+from danil.explanation.map_methods import TITLES, check_methods, further_maps
 from danil.explanation.selection import confidently_wrong, least_certain
 from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
 from danil.runs.classifier import Picture, picture
 
-METHODS: Mapping[str, Callable[..., Tensor]] = {
-    "integrated_gradients": integrated_gradients,
-    "grad_cam": grad_cam,
-    "occlusion": occlusion,
-    "attention": attention,
-}
-"""Name → map of a label's logit, drawn beside the response maps; `contribution` (A⁺ ⊙ x) is another."""
-
-TITLES = {
-    "integrated_gradients": "Integrated gradients, logit",
-    "grad_cam": "Grad-CAM, logit",
-    "occlusion": "Occlusion, logit",
-    "contribution": "A⁺ ⊙ x, loss",
-    "attention": "CANet attention",
-}
 BATCH = 8
 
 
@@ -55,6 +41,7 @@ def explain_run(
     overlay: bool = False,
     methods: Sequence[str] = (),
     kind: str = "png",
+    layer: str | None = None,
 ) -> list[Path]:
     """Write a figure like the paper's Fig. 3 for each image and return the files' paths.
 
@@ -72,22 +59,23 @@ def explain_run(
         overlay: lay the maps over the image in grey.
         methods: further maps: `integrated_gradients`, `grad_cam`, `occlusion`, `contribution`, and `attention` (CANet).
         kind: `png`, `svg` or `pdf`.
+        layer: take response maps at the output of the module of this name, e.g. `backbone.blocks.4`, not at the image.
 
     Raises:
         RunError: the run has no weights, or no predictions and no `images` are given.
         ImageError: an image cannot be read; nothing has been written then.
-        ValueError: `methods`, `kind` or `smooth` is none of these.
+        AttributionError, LayerError: `methods`, `kind` or `layer` is none of the known ones.
     """
-    for name, value, allowed in (("kind", kind, FORMATS), *(("methods", method, tuple(TITLES)) for method in methods)):
-        if value not in allowed:
-            raise ValueError(f"`{name}` holds `{value}`; there are {', '.join(allowed)}.")
+    if kind not in FORMATS:
+        raise AttributionError(f"`kind` holds `{kind}`; there are {', '.join(FORMATS)}.")
+    check_methods(methods, layer)
     style = MapStyle(signed=not absolute, smoothing=smooth, overlay=overlay)
     folder, fitted = RunFolder(Path(run)), open_run(run)
     cases = given_cases(folder, fitted, images) if images else wrong_cases(folder, count, data)
     target = folder.figures if out is None else Path(out)
     written: list[Path] = []
     for start in range(0, len(cases), BATCH):
-        written += case_figures(fitted, cases[start : start + BATCH], target, style, methods, kind, start)
+        written += case_figures(fitted, cases[start : start + BATCH], target, style, methods, kind, start, layer)
     return written
 
 
@@ -133,19 +121,14 @@ def case_figures(
     methods: Sequence[str],
     kind: str,
     start: int,
+    layer: str | None = None,
 ) -> list[Path]:
     """Write one batch of figures; files are numbered from `start` and named after the image."""
     pictures = [case.image for case in cases]
     prepared, display = fitted.prepare(pictures), fitted.display(pictures)
     labels = case_labels(fitted, cases, prepared)
-    maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
-    further: dict[str, Tensor] = {}
-    for name in methods:
-        further[TITLES[name]] = (
-            contribution_map(maps.truth, prepared)
-            if name == "contribution"
-            else METHODS[name](fitted.model, prepared, labels, task=fitted.task)
-        )
+    maps = response_maps(fitted.model, prepared, labels, task=fitted.task, layer=layer)
+    further = further_maps(fitted, prepared, labels, maps, methods)
     written: list[Path] = []
     for row, case in enumerate(cases):
         one = slice(row, row + 1)
@@ -157,7 +140,8 @@ def case_figures(
             style=style,
             names=[Path(case.name).name],
             known=case.label is not None,
-            further={title: values[one] for title, values in further.items()},
+            further={TITLES[name]: values[one] for name, values in further.items()},
+            source="x" if layer is None else ".".join(layer.split(".")[-2:]),
         )
         written.append(write_figure(target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}", figure))
     return written

@@ -13,12 +13,14 @@ from danil.data.manifest import Manifest
 from danil.data.synthetic import SyntheticImages
 from danil.data.transforms import squared
 from danil.explanation.evidence import evidence_scores
-from danil.explanation.faithfulness import faithfulness_curves
-from danil.explanation.run_figures import METHODS
+from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
+from danil.explanation.map_methods import chance_map, check_methods, further_maps
 from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
 
 BATCH = 16
+CURVES = ("integrated_gradients", "grad_cam")
+"""Maps that faithfulness curves are drawn for beside the response maps, unless others are asked for."""
 
 
 def evidence_run(
@@ -61,7 +63,7 @@ def seen_mask(
 def faithfulness_run(
     run: str | Path,
     *,
-    methods: Sequence[str] = ("integrated_gradients", "grad_cam"),
+    methods: Sequence[str] = CURVES,
     data: str | None = None,
     limit: int | None = 64,
     steps: int = 20,
@@ -72,28 +74,35 @@ def faithfulness_run(
     seed), which every map must beat. Probabilities are those of the image's label.
 
     Raises:
-        ValueError: a method is not known.
+        AttributionError: a method is not known, or not defined on the network.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
-        raise ValueError(f"`methods` holds `{unknown[0]}`; there are {', '.join(METHODS)}.")
+    tables = [
+        part.table[["path", "group"]].assign(
+            map=name,
+            deletion=curves.deletion_area.cpu().numpy(),
+            insertion=curves.insertion_area.cpu().numpy(),
+        )
+        for part, name, curves in measured_curves(run, methods, data, limit, steps)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def measured_curves(
+    run: str | Path, methods: Sequence[str], data: str | None, limit: int | None, steps: int
+) -> Iterator[tuple[Manifest, str, FaithfulnessCurves]]:
+    """Yield, batch by batch of the scored images, each map's name and curves."""
+    check_methods(methods)
     fitted, manifest = scored_images(run, data, limit)
     generator = torch.Generator().manual_seed(0)
-    tables: list[pd.DataFrame] = []
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
-        places = (len(prepared), *prepared.shape[2:])
         importance = {"truth": maps.truth.norm(dim=1), "difference": maps.difference.norm(dim=1)}
-        importance |= {
-            name: METHODS[name](fitted.model, prepared, labels, task=fitted.task).clamp_min(0).sum(1)
-            for name in methods
-        }
-        importance["random"] = torch.rand(places, generator=generator).to(prepared.device)
+        further = further_maps(fitted, prepared, labels, maps, methods)
+        for name, values in further.items():  # where a map has a sign, what speaks for the label comes first
+            importance[name] = (-values if name == "contribution" else values).sum(1)
+        importance["random"] = chance_map(prepared, generator)
         for name, values in importance.items():
-            curves = faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
-            areas = {"deletion": curves.deletion_area.cpu().numpy(), "insertion": curves.insertion_area.cpu().numpy()}
-            tables.append(part.table[["path", "group"]].assign(map=name, **areas))
-    return pd.concat(tables, ignore_index=True)
+            yield part, name, faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
 
 
 def scored_images(run: str | Path, data: str | None, limit: int | None) -> tuple[FittedClassifier, Manifest]:

@@ -11,6 +11,7 @@ from danil.report.drawing import Chart
 from danil.report.measures import SHOWN
 from danil.report.page import write_page
 from danil.report.record import RunRecord, read_record
+from danil.report.robustness import compared_section
 from danil.statistics.confusion import confusion_matrix
 from danil.statistics.tables import read_predictions
 
@@ -18,6 +19,7 @@ CONTENTS = (
     ("summary", "Summary"),
     ("methods", "Methods"),
     ("pairs", "Differences"),
+    ("robustness", "Robustness"),
     ("classes", "Confusion matrices"),
     ("training", "Training"),
     ("protocol", "Protocol"),
@@ -43,14 +45,15 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
     known = {name: record for name, record in records.items() if record is not None}
     first = next(iter(known.values()), None)
     differences = [difference_table(comparison, pair) for pair in comparison["pairs"]]
-    drawn = training(known)
+    drawn, robust = training(known), compared_section(comparison.get("robustness"))
+    shown = {"training": drawn, "robustness": robust}
     return write_page(
         path,
         "comparison.html.j2",
         title=f"Comparison of {', '.join(methods)}",
         subtitle=f"{counted(comparison['images'], 'test image')} in {counted(comparison['groups'], 'group')}, "
         f"{counted(len(comparison['classes']), 'class')}: {', '.join(comparison['classes'])}",
-        contents=[item for item in CONTENTS if item[0] != "training" or drawn],
+        contents=[item for item in CONTENTS if shown.get(item[0], True)],
         summary=summary(comparison),
         verdicts=[f"{pair['first']} against {pair['second']}: {pair['verdict']}." for pair in comparison["pairs"]],
         notes=[*comparison["notes"], *([] if first is None else cautions(first, notes=False))],
@@ -60,6 +63,7 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         classes=comparison["classes"],
         confusions=[(name, confusion(method["runs"][0])) for name, method in methods.items()],
         training=drawn,
+        robustness=robust,
         protocol=recipe_table(known),
         data=[] if first is None else data_facts(first),
         runs=[(name, ", ".join(method["runs"])) for name, method in methods.items()],

@@ -20,7 +20,8 @@ from danil.report.drawing import Chart
 from danil.report.gallery import Case, gallery_cases, gallery_rows
 from danil.report.measures import measure_groups, per_class
 from danil.report.page import write_page
-from danil.report.record import RunRecord, read_record
+from danil.report.record import RunRecord, read_json, read_record
+from danil.report.robustness import robustness_section
 from danil.report.sections import Section, calibration_section, operating_section, subgroup_section
 from danil.report.story import limits, summary, tiles
 from danil.runs import CheckpointError, RunError, open_run, run_manifest
@@ -72,6 +73,7 @@ def run_context(record: RunRecord, cases: list[Case], note: str | None) -> dict[
         "calibration": calibration(record, usable),
         "operating": operating_section(record.metrics),
         "subgroups": subgroup_section(record.metrics),
+        "robustness": robustness_section(read_json(record.folder.path / "robustness.json")),
         "cases": cases,
         "gallery_note": note,
         "protocol": protocol(record.recipe),
@@ -94,6 +96,7 @@ def contents(context: dict[str, Any]) -> list[tuple[str, str]]:
         ("calibration", "Calibration", context["calibration"].charts or context["calibration"].texts),
         ("operating", "Operating points", context["operating"]),
         ("subgroups", "Subgroups", context["subgroups"]),
+        ("robustness", "Robustness", context["robustness"]),
         ("gallery", "Response maps", context["cases"] or context["gallery_note"]),
         ("protocol", "Protocol", True),
         ("provenance", "Provenance", True),

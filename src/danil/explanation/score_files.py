@@ -1,0 +1,156 @@
+"""What `danil explain` writes beside figures: scores against masks, and faithfulness curves."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from danil.data.atomic import write_atomically
+from danil.explanation.evidence import score_intervals
+from danil.explanation.figures import STYLE, write_figure
+from danil.explanation.localization import SCORES, Document, localization_run
+from danil.explanation.map_methods import RESPONSES, TITLES
+from danil.explanation.run_scores import CURVES, measured_curves
+from danil.runs import RunFolder
+
+NAMES = {**{name: f"|{title}|" for name, title in RESPONSES.items()}, **TITLES, "random": "random ranking"}
+NETWORKS = {
+    "start": "its starting weights",
+    "random": "random weights",
+    "random_raw": "random weights, BatchNorm as initialised",
+}
+
+
+def write_evidence(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = (),
+    data: str | None = None,
+    limit: int | None = 128,
+    out: str | Path | None = None,
+) -> tuple[Document, list[Path]]:
+    """Write `evidence.csv` and `evidence.json` of `localization_run`, into `RUN/explanation` or `out`."""
+    table, document = localization_run(run, methods=methods, data=data, limit=limit)
+    folder = RunFolder(Path(run)).path / "explanation" if out is None else Path(out)
+    content = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    return document, [
+        write_atomically(folder / "evidence.csv", table.to_csv(index=False)),
+        write_atomically(folder / "evidence.json", content),
+    ]
+
+
+def evidence_text(document: Document) -> str:
+    """Return the scores as lines for a terminal: each map's, then trained less untrained for A⁺ and A⁻."""
+    trained = document["networks"]["trained"]
+    area = next(iter(trained.values()))
+    lines = [
+        f"{document['images']} synthetic test images; evidence covers {area['evidence_area']['mean']:.3f} of an image, "
+        f"distractors {area['distractor_area']['mean']:.3f}",
+        "",
+        "".join(f"{text:<27}" for text in ("map", *(name.replace("_", " ") for name in SCORES))).rstrip(),
+    ]
+    for kind, scores in trained.items():
+        lines.append("".join(f"{text:<27}" for text in (NAMES[kind], *(spanned(scores[s]) for s in SCORES))).rstrip())
+    for other, maps in document["differences"].items():
+        lines += ["", f"trained − {NETWORKS[other]}:"]
+        for kind in ("truth", "rival"):
+            cells = (NAMES[kind], *(spanned(maps[kind][score], "+") for score in SCORES))
+            lines.append("".join(f"{text:<27}" for text in cells).rstrip())
+    return "\n".join(lines)
+
+
+def spanned(value: dict[str, float | None], sign: str = "") -> str:
+    """Return `0.239 [0.225, 0.254]`, a dash where undefined."""
+    if value["mean"] is None:
+        return "–"
+    return f"{value['mean']:{sign}.3f} [{value['low']:{sign}.3f}, {value['high']:{sign}.3f}]"
+
+
+def write_faithfulness(
+    run: str | Path,
+    *,
+    methods: Sequence[str] = CURVES,
+    data: str | None = None,
+    limit: int | None = 64,
+    steps: int = 20,
+    out: str | Path | None = None,
+    kind: str = "png",
+) -> tuple[pd.DataFrame, list[Path]]:
+    """Write `faithfulness.csv` (areas by image and map) and the figure of mean curves; return areas with intervals.
+
+    The returned table has a row per map and curve: `mean`, `low`, `high`; `difference_*` is the map less the random
+    ranking, paired by image: below 0 under deletion and above 0 under insertion the map tells more than chance.
+    """
+    tables: list[pd.DataFrame] = []
+    curves: dict[str, dict[str, list[Any]]] = {}
+    fractions = np.zeros(0)
+    for part, name, found in measured_curves(run, methods, data, limit, steps):
+        fractions = found.fractions.cpu().numpy()
+        areas = {"deletion": found.deletion_area.cpu().numpy(), "insertion": found.insertion_area.cpu().numpy()}
+        tables.append(part.table[["path", "group"]].assign(map=name, **areas))
+        held = curves.setdefault(name, {"deletion": [], "insertion": []})
+        held["deletion"].append(found.deletion.cpu().numpy())
+        held["insertion"].append(found.insertion.cpu().numpy())
+    table = pd.concat(tables, ignore_index=True)
+    means = {name: {side: np.concatenate(parts) for side, parts in both.items()} for name, both in curves.items()}
+    folder = RunFolder(Path(run))
+    figure = write_figure(
+        (folder.figures if out is None else Path(out)) / f"faithfulness.{kind}", faithfulness_figure(fractions, means)
+    )
+    scores = (folder.path / "explanation" if out is None else Path(out)) / "faithfulness.csv"
+    return area_intervals(table), [write_atomically(scores, table.to_csv(index=False)), figure]
+
+
+def area_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per map and curve with its mean area, and that less the random ranking's, with intervals."""
+    chance = table[table["map"] == "random"].set_index("path")
+    rows: list[dict[str, Any]] = []
+    for name, part in table.groupby("map", sort=False):
+        groups = part["group"].tolist()
+        both = part.set_index("path")[["deletion", "insertion"]]
+        found = score_intervals(both.reset_index(drop=True), groups)
+        change = score_intervals((both - chance.loc[both.index, both.columns]).reset_index(drop=True), groups)
+        for side in both.columns:
+            row: dict[str, Any] = {"map": name, "curve": side}
+            row |= {key: found.loc[side, key] for key in ("mean", "low", "high")}
+            row |= {f"difference_{key}": change.loc[side, key] for key in ("mean", "low", "high")}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def faithfulness_text(areas: pd.DataFrame) -> str:
+    """Return the areas as lines for a terminal."""
+    lines = [f"{'map':<30}{'curve':<11}{'area':<24}less random ranking"]
+    for row in areas.to_dict("records"):
+        own = spanned({key: row[key] for key in ("mean", "low", "high")})
+        change = spanned({key: row[f"difference_{key}"] for key in ("mean", "low", "high")}, "+")
+        lines.append(f"{NAMES[row['map']]:<30}{row['curve']:<11}{own:<24}{'' if row['map'] == 'random' else change}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def faithfulness_figure(fractions: Any, curves: dict[str, dict[str, Any]]) -> Figure:
+    """Return mean deletion and insertion curves with 95 % bands (normal, over images), a line per map."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 4.0), dpi=150, layout="constrained")
+        sides = figure.subplots(1, 2, sharey=True)
+        texts = {
+            "deletion": "Deletion: pixels blurred, most important first",
+            "insertion": "Insertion: pixels restored",
+        }
+        for axes, (side, text) in zip(sides, texts.items(), strict=True):
+            for place, (name, both) in enumerate(curves.items()):
+                values = both[side]
+                mean, half = values.mean(0), 1.96 * values.std(0, ddof=1 if len(values) > 1 else 0) / len(values) ** 0.5
+                look: dict[str, Any] = {"color": "#777777", "ls": ":"} if name == "random" else {"color": f"C{place}"}
+                area = float(np.trapezoid(mean, fractions))
+                axes.plot(fractions, mean, label=f"{NAMES[name]} ({area:.3f})", **look)
+                axes.fill_between(fractions, mean - half, mean + half, color=look["color"], alpha=0.12, lw=0)
+            axes.set(title=text, xlabel="share of pixels changed", xlim=(0, 1), ylim=(0, 1))
+            axes.legend(title="map (area)", fontsize=7.5, title_fontsize=8, frameon=False)
+        sides[0].set_ylabel(f"probability of the label, mean of {len(next(iter(curves.values()))['deletion'])} images")
+    return figure
