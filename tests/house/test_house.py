@@ -112,7 +112,8 @@ def test_commands_in_the_readme_are_verbs_with_known_options(path):
         words = command.replace("\\\n", " ").split()
         answer = subprocess.run(
             [sys.executable, "-c", "from danil.cli.main import main; main()", words[1], "--help"],
-            capture_output=True, text=True, check=False, env={"PATH": "", "COLUMNS": "200", "TERM": "dumb"},
+            capture_output=True, text=True, check=False,
+            env={"PATH": "", "COLUMNS": "200", "TERM": "dumb", "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert answer.returncode == 0, command
         for option in (word for word in words if word.startswith("--")):
