@@ -194,7 +194,10 @@ def check_same_data(folder: RunFolder, manifest: Manifest) -> None:
     """
     was, now = folder.record(), data_record(manifest)
     if was["tasks"] != now["tasks"]:
-        raise RunError(f"`{folder.path}` was trained on classes {was['tasks']}, the data now have {now['tasks']}.")
+        classes = [", ".join(name for names in one["tasks"].values() for name in names) for one in (was, now)]
+        raise RunError(
+            f"`{folder.path}` was trained on the classes {classes[0]}; the data now have {classes[1]}. Start a new run."
+        )
     if was["digest"] != now["digest"]:
         raise RunError(
             f"`{folder.path}` was started on other data (digest {was['digest'][:12]}, now {now['digest'][:12]}): "
