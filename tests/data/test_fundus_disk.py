@@ -67,9 +67,10 @@ def test_the_crop_is_the_disk_at_half_the_side_with_grey_where_the_image_ends():
     assert square[8, 50].tolist() == [170, 90, 30]
 
 
-def test_evening_out_is_four_times_the_distance_from_the_disk_s_own_local_average():
+@pytest.mark.parametrize(("radius", "shown"), [(80.0, slice(0, 60)), (110.0, slice(3, 57))], ids=["whole", "cut off"])
+def test_evening_out_is_four_times_the_distance_from_the_disk_s_own_local_average(radius, shown):
     rng = np.random.default_rng(0)
-    image = photograph()
+    image = photograph(across=radius, down=radius)
     pixels = np.asarray(image).astype(int)
     pixels[pixels.sum(2) > 0] += rng.integers(-6, 7, (int((pixels.sum(2) > 0).sum()), 3))
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -77,8 +78,9 @@ def test_evening_out_is_four_times_the_distance_from_the_disk_s_own_local_averag
     square = np.asarray(cropped(image, disk, size)).astype(float)
     line = (np.arange(size) + 0.5) / 30 - 1
     retina = np.hypot(line[:, None], line) < EDGE
+    retina[: shown.start] = retina[shown.stop :] = False
     out = np.asarray(evened(image, disk, size))
-    for row, column in ((30, 30), (20, 44), (8, 16)):
+    for row, column in ((30, 30), (20, 44), (8, 16), (4, 30)):
         weights = np.array(
             [[np.exp(-((row - i) ** 2 + (column - j) ** 2) / 2) for j in range(size)] for i in range(size)]
         )
