@@ -41,10 +41,12 @@ def run_folder(made, tmp_path) -> Callable[..., Path]:
         trained = pd.DataFrame({"path": [f"train/{row}.jpg" for row in range(60)], "label": ["nv"] * 40 + ["mel"] * 20})
         test = table[["path", "group", "label"]].assign(split="test", sex=["f", "m"] * (len(table) // 2))
         manifest = pd.concat([test, trained.assign(split="train", group=trained["path"], sex="f")])
+        if validation is not None:
+            held_out = validation.table().assign(path=lambda rows: "held/" + rows["path"])
+            held_out.to_csv(folder / "validation_predictions.csv", index=False)
+            manifest = pd.concat([manifest, held_out[["path", "group", "label"]].assign(split="validation", sex="f")])
         manifest.rename(columns={"label": "dx"}).to_csv(folder / "manifest.csv", index=False)
         table.to_csv(folder / "predictions.csv", index=False)
-        if validation is not None:
-            validation.table().to_csv(folder / "validation_predictions.csv", index=False)
         (folder / "data.json").write_text(json.dumps({"tasks": {"dx": list(CLASSES)}}))
         (folder / "recipe.toml").write_text(f'seed = {seed}\n[objective]\nname = "{objective}"\n')
         return folder

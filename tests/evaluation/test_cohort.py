@@ -1,5 +1,7 @@
 """Evaluating a run on another cohort."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,20 @@ def test_images_without_labels_are_predicted_only(fitted_run, clinic, tmp_path):
     metrics, folder = evaluate_cohort(fitted_run, clinic("", "", ""), out=tmp_path / "out")
     assert metrics is None
     assert sorted(file.name for file in folder.iterdir()) == ["predictions.csv"]
+
+
+def test_a_cohort_is_judged_at_the_runs_own_temperature_and_thresholds(fitted_run, clinic):
+    stored = {
+        "temperature": {"value": 2.0, "nll_before": 1.0, "nll_after": 0.9, "images": 50},
+        "classes": [{"name": "melanoma", "wanted": "sensitivity", "at_least": 0.9, "threshold": 0.25}],
+        "confidences": [{"risk": 0.1, "threshold": 0.75}],
+    }
+    (fitted_run / "calibration.json").write_text(json.dumps({"tasks": {"label": stored}}))
+    metrics, _ = evaluate_cohort(fitted_run, clinic("melanoma", "melanoma", "melanoma", "naevus"), resamples=100)
+    assert metrics["decided_on"] == "validation"
+    assert metrics["calibration"]["temperature"]["value"] == 2
+    assert [(point["class"], point["threshold"]) for point in metrics["operating_points"]] == [("melanoma", 0.25)]
+    assert metrics["selective"]["points"][0]["threshold"] == 0.75
 
 
 @pytest.mark.parametrize(

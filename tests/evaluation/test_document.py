@@ -10,12 +10,14 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from danil.evaluation import evaluate_predictions, summary
 from danil.statistics import Predictions, PredictionsError
 from danil.statistics.calibration import calibration_error, fitted_temperature, tempered
+from danil.statistics.decisions import fitted_decisions
 from danil.statistics.operating_points import sensitivity_threshold
+from danil.statistics.selective import risk_threshold
 
 KEYS = {
     "format", "images", "labelled", "groups", "grouped", "classes", "ordinal", "resamples", "seed", "level", "metrics",
     "per_class", "confusion_matrix", "constant", "group_level", "calibration", "operating_points", "decision_curves",
-    "selective", "subgroups", "notes",
+    "selective", "subgroups", "notes", "decided_on",
 }  # fmt: skip
 METRICS = {
     "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_precision",
@@ -134,35 +136,58 @@ def test_a_perfect_score_keeps_an_interval_of_some_width():
     assert any("no width, which is not certainty" in note for note in found["notes"])
 
 
-def test_temperature_and_thresholds_come_from_the_validation_part(made):
+def test_temperature_and_thresholds_are_those_given_and_are_judged_on_these_labels(made):
     predictions, validation = made(), made(seed=5)
-    found = document(predictions, validation=validation)
+    found = document(predictions, decided=fitted_decisions(validation))
     fitted = fitted_temperature(validation)
+    assert found["decided_on"] == "validation"
     assert found["calibration"]["temperature"]["value"] == pytest.approx(fitted.value)
     assert found["calibration"]["temperature"]["fitted_on"] == "validation"
-    assert found["calibration"]["temperature"]["ece"] == pytest.approx(
-        calibration_error(tempered(predictions, fitted.value))
-    )
+    mended = tempered(predictions, fitted.value)
+    assert found["calibration"]["temperature"]["ece"] == pytest.approx(calibration_error(mended))
+    assert found["metrics"]["ece"]["value"] == pytest.approx(calibration_error(predictions))
     point = found["operating_points"][0]
-    expected = sensitivity_threshold(validation.labels == 0, validation.probabilities[:, 0], 0.9)
+    held_out = tempered(validation, fitted.value).probabilities[:, 0]
+    expected = sensitivity_threshold(validation.labels == 0, held_out, 0.9)
     assert (point["class"], point["wanted"], point["at_least"]) == ("bkl", "sensitivity", 0.9)
-    assert (point["chosen_on"], point["threshold"]) == ("validation", expected)
-    called = predictions.probabilities[:, 0] >= expected
+    assert point["threshold"] == expected
+    called = mended.probabilities[:, 0] >= expected
     assert point["sensitivity"]["value"] == pytest.approx(called[predictions.labels == 0].mean())
-    assert {point["chosen_on"] for point in found["selective"]["points"]} == {"validation"}
+    selected = found["selective"]["points"][2]
+    threshold = risk_threshold(tempered(validation, fitted.value), 0.1)
+    assert (selected["wanted_risk"], selected["threshold"]) == (0.1, pytest.approx(threshold))
+    assert selected["coverage"]["value"] == pytest.approx((mended.probabilities.max(1) >= threshold).mean())
 
 
-def test_without_validation_thresholds_are_marked_as_flattering_and_no_temperature_is_fitted(made):
+def test_decision_curves_and_selective_prediction_are_of_calibrated_probabilities(made):
+    predictions, decided = made(), fitted_decisions(made(seed=5, skill=0.5))
+    found, mended = document(predictions, decided=decided), document(decided.calibrated(predictions))
+    assert decided.temperature.value != pytest.approx(1, abs=0.2)
+    assert found["decision_curves"] == mended["decision_curves"] != document(predictions)["decision_curves"]
+    assert found["selective"]["curve"] == mended["selective"]["curve"]
+
+
+def test_without_validation_nothing_is_chosen_on_the_test_labels(made):
     found = document(made())
+    assert found["decided_on"] is None
     assert found["calibration"]["temperature"] is None
-    assert {point["chosen_on"] for point in found["operating_points"]} == {"these labels"}
-    assert any("flatter" in note for note in found["notes"])
+    assert found["operating_points"] == found["selective"]["points"] == []
+    assert any("the test part must not choose them" in note for note in found["notes"])
 
 
 def test_a_stated_prevalence_moves_the_predictive_values_of_its_class(made):
-    points = document(made(), prevalences={"mel": 0.01})["operating_points"]
+    points = document(made(), decided=fitted_decisions(made(seed=5)), prevalences={"mel": 0.01})["operating_points"]
     assert [point["prevalence"] for point in points if point["class"] == "mel"] == [0.01, 0.01]
     assert points[0]["prevalence"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [({"melanoma": 0.1}, "prevalence of `melanoma`: the classes are bkl, mel, nv"), ({"mel": 1.5}, "must lie in")],
+)
+def test_a_prevalence_of_no_class_or_no_share_is_refused(made, share, words):
+    with pytest.raises(PredictionsError, match=words):
+        document(made(), prevalences=share)
 
 
 def test_metadata_make_subgroups(made):

@@ -1,5 +1,6 @@
 """Evaluating run folders."""
 
+import hashlib
 import json
 
 import pandas as pd
@@ -7,7 +8,15 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from danil.evaluation import EvaluationError, evaluate_run, evaluated_outcome, summary
+from danil.runs import RunError
 from danil.statistics import PredictionsError
+from danil.statistics.calibration import fitted_temperature
+from danil.statistics.decisions import Wanted
+
+TEMPERATURE = (
+    '{{"tasks": {{"dx": {{"temperature": {{"value": {}, "nll_before": 1, "nll_after": 1, "images": 9}}, '
+    '"classes": [], "confidences": []}}}}}}'
+)
 
 
 def test_metrics_are_returned_and_written(run_folder, made):
@@ -33,9 +42,56 @@ def test_subgroups_come_from_the_manifests_metadata_matched_by_path(run_folder, 
     assert rows[0]["metrics"]["accuracy"]["value"] == pytest.approx(right[::2].mean())
 
 
-def test_validation_predictions_in_the_folder_are_used(run_folder, made):
-    document = evaluate_run(run_folder(validation=made(seed=3)), resamples=20)
-    assert document["calibration"]["temperature"]["images"] == 90
+def test_the_validation_part_gives_temperature_and_thresholds_and_they_are_stored(run_folder, made):
+    folder = run_folder(validation=made(seed=3))
+    document = evaluate_run(folder, resamples=20)
+    stored = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+    assert stored["fitted_on"] == "validation"
+    fitted = stored["tasks"]["dx"]
+    assert fitted["temperature"]["images"] == 90
+    assert fitted["temperature"]["value"] == pytest.approx(fitted_temperature(made(seed=3)).value)
+    assert document["calibration"]["temperature"]["value"] == fitted["temperature"]["value"]
+    assert {point["threshold"] for point in document["operating_points"]} == {
+        one["threshold"] for one in fitted["classes"]
+    }
+    digest = hashlib.sha256((folder / "validation_predictions.csv").read_bytes()).hexdigest()
+    assert stored["sources"]["dx"] == {"file": "validation_predictions.csv", "sha256": digest}
+
+
+def test_a_run_passed_on_without_validation_predictions_keeps_its_temperature_and_thresholds(run_folder, made):
+    folder = run_folder(validation=made(seed=3))
+    before = evaluate_run(folder, resamples=20, wanted=Wanted(sensitivities=(0.8,)))
+    (folder / "validation_predictions.csv").unlink()
+    assert evaluate_run(folder, resamples=20) == before
+    with pytest.raises(EvaluationError, match=r"no threshold can be chosen for a sensitivity of 0\.95"):
+        evaluate_run(folder, wanted=Wanted(sensitivities=(0.8, 0.95)))
+
+
+def test_without_a_validation_part_nothing_is_fitted_or_stored(run_folder):
+    folder = run_folder()
+    document = evaluate_run(folder, resamples=20)
+    assert document["calibration"]["temperature"] is None
+    assert not (folder / "calibration.json").exists()
+    with pytest.raises(EvaluationError, match=r"Train with `split\.validation` above 0"):
+        evaluate_run(folder, wanted=Wanted(risks=(0.2,)))
+
+
+def test_predictions_of_test_images_never_pass_for_validation(run_folder, made):
+    folder = run_folder(validation=made(seed=3))
+    (folder / "validation_predictions.csv").write_bytes((folder / "predictions.csv").read_bytes())
+    with pytest.raises(PredictionsError, match=r"misses 90 images .* of the validation part"):
+        evaluate_run(folder)
+    assert not (folder / "calibration.json").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"tasks": {"dx": {}}}', TEMPERATURE.format(0), TEMPERATURE.format('"x"')]
+)
+def test_damaged_stored_decisions_are_named(run_folder, content):
+    folder = run_folder()
+    (folder / "calibration.json").write_text(content)
+    with pytest.raises(RunError, match=r"calibration\.json` is damaged: "):
+        evaluate_run(folder, resamples=20)
 
 
 def test_further_tasks_stand_under_tasks(run_folder, made):
@@ -62,8 +118,8 @@ def test_further_tasks_stand_under_tasks(run_folder, made):
 @pytest.mark.parametrize(
     ("keep", "words"),
     [
-        (slice(0, 80), "misses 10 of 90 test images, e.g. `images/080.jpg`"),
-        (slice(0, 90), "has 1 images too many, e.g. `other.jpg`"),
+        (slice(0, 80), "misses 10 images (`images/080.jpg`"),
+        (slice(0, 90), "has 1 image (`other.jpg`) that the test part has not"),
     ],
 )
 def test_predictions_that_miss_test_images_or_have_others_are_refused(run_folder, keep, words):

@@ -5,64 +5,25 @@ import pandas as pd
 import pytest
 
 from danil.report.charts import (
-    INSIDE,
-    LINES,
     compared_curves,
     decision_chart,
-    precision_recall_chart,
     reliability_chart,
     risk_coverage_chart,
-    roc_chart,
-    thinned,
     training_charts,
 )
+from danil.report.drawing import thinned
 from danil.statistics.predictions import Predictions
-
-PERFECT = Predictions.of([0, 0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]], classes=["a", "b"])
-
-
-def drawn(classes: int, images: int = 400) -> Predictions:
-    generator = np.random.default_rng(0)
-    labels = np.arange(images) % classes
-    return Predictions.of(
-        labels, generator.dirichlet(np.ones(classes), images), classes=[f"c{k}" for k in range(classes)]
-    )
-
-
-def test_perfectly_ranked_classes_have_area_one():
-    assert "Areas: a 1.000, b 1.000." in roc_chart(PERFECT).svg
-    assert "Average precision: a 1.000, b 1.000." in precision_recall_chart(PERFECT).svg
-
-
-def test_an_area_is_the_share_of_pairs_ranked_rightly():
-    table = Predictions.of([0, 0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0.1, 0.9]], classes=["a", "b"])
-    assert "a 0.750" in roc_chart(table).svg
-
-
-def test_a_class_without_images_has_no_curve_and_one_class_alone_no_roc():
-    only = Predictions.of([0, 0], [[0.6, 0.4], [0.7, 0.3]], classes=["a", "b"])
-    assert roc_chart(only) is None
-    assert "b 0" not in precision_recall_chart(only).svg
-
-
-def test_many_classes_show_the_worst_with_the_legend_below():
-    made = roc_chart(drawn(20))
-    assert f"the {LINES} of 20 classes" in made.caption
-    shown = {name for name, _ in re.findall(r">(c\d+) \((\d\.\d+)\)<", made.svg)}
-    areas = {name: float(area) for name, area in re.findall(r"(c\d+) (\d\.\d+)", made.svg)}
-    assert len(shown) == LINES
-    assert max(areas[name] for name in shown) <= min(areas[name] for name in areas if name not in shown)
-    assert "Drawn" not in roc_chart(drawn(INSIDE)).caption
-
-
-def test_names_that_xml_forbids_do_not_stop_a_chart():
-    table = Predictions.of(PERFECT.labels, PERFECT.probabilities, classes=["\x07\ufffe", "<&>"])
-    assert "&lt;&amp;&gt; (1.000)" in roc_chart(table).svg
 
 
 def test_reliability_tells_confidence_and_share_right():
     table = Predictions.of([0, 1, 0, 0], [[0.95, 0.05]] * 4)
     assert "0.95 said, 0.75 right" in reliability_chart(table).svg
+
+
+def test_reliability_shows_both_sides_of_a_temperature():
+    table = Predictions.of([0, 1, 0, 0], [[0.95, 0.05]] * 4)
+    shown = reliability_chart(table, table.with_probabilities(np.array([[0.75, 0.25]] * 4))).svg
+    assert "as trained: 0.95 said, 0.75 right; with temperature: 0.75 said, 0.75 right" in shown
 
 
 def test_risk_falls_with_coverage_when_the_unsure_are_wrong():

@@ -31,7 +31,7 @@ def test_the_page_says_each_verdict_and_every_difference(comparison, tmp_path):
 
 def test_the_page_lists_the_keys_in_which_recipes_differ_and_no_others(comparison, tmp_path):
     text = write_comparison_report(comparison, tmp_path / "comparison.html").read_text()
-    table = re.search(r"<caption>Keys of the recipe.*?</table>", text, flags=re.DOTALL)[0]
+    table = re.search(r"<caption><span>Keys of the recipe.*?</table>", text, flags=re.DOTALL)[0]
     assert re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', table) == [
         ("objective.name", "danil", "base")
     ]

@@ -31,7 +31,7 @@ def test_numbers_are_rounded_and_signed():
     assert number(0.12345) == "0.123"
     assert signed(-0.5, 1) == "−0.5"
     assert interval(-0.1, 0.25, 2, sign=True) == "[−0.10,\N{NO-BREAK SPACE}+0.25]"
-    assert percent(0.5) == "50.0 %"
+    assert percent(0.5) == "50.0\N{NO-BREAK SPACE}%"
 
 
 def test_text_between_backticks_becomes_code_and_stays_escaped():

@@ -165,3 +165,36 @@ def test_the_gallery_begins_with_the_most_confidently_wrong():
     predictions = Predictions.of([1, 1, 1, 1, -1], shares)
     assert gallery_rows(predictions, 2) == [0, 2]
     assert gallery_rows(predictions, 4) == [0, 2, 3, 1]
+
+
+def test_metrics_of_another_version_are_refused_with_the_command_that_writes_them_again(make_run):
+    folder = make_run(weights=False)
+    folder.metrics.write_text('{"format": 1}')
+    with pytest.raises(RunError, match=r"metrics\.json` has format 1, this version reads 2\. .*danil evaluate"):
+        write_run_report(folder.path)
+
+
+def test_thresholds_and_temperature_of_the_validation_part_are_on_the_page(make_run):
+    folder = make_run(weights=False)
+    held_out = pd.read_csv(folder.manifest, dtype=str).query("split == 'validation'")
+    table = pd.read_csv(folder.predictions).iloc[: len(held_out)]
+    for name in ("path", "group"):
+        table[name] = held_out[name].to_numpy()
+    table.to_csv(folder.path / "validation_predictions.csv", index=False)
+    text = write_run_report(folder.path).read_text()
+    assert "danil evaluate" in text
+    document = evaluate_run(folder.path, resamples=20)
+    text = write_run_report(folder.path).read_text()
+    fitted = document["calibration"]["temperature"]
+    assert (
+        f"A temperature of {fitted['value']:.2f}, fitted on the {len(held_out)} images of the validation part" in text
+    )
+    assert "Thresholds were chosen on the validation part" in text
+    assert "with temperature: " in text
+    assert "No thresholds were chosen" not in text
+
+
+def test_without_a_validation_part_the_page_says_that_nothing_was_chosen(report):
+    text = report.read_text()
+    assert "No temperature was fitted and no confidence was chosen: there are no predictions on a validation" in text
+    assert "No thresholds were chosen: " in text

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
-from statsmodels.stats.proportion import proportion_confint, proportions_ztest
+from statsmodels.stats.proportion import proportion_confint
 
 from danil.statistics.operating_points import (
     decision_curve,
@@ -11,7 +10,7 @@ from danil.statistics.operating_points import (
     sensitivity_threshold,
     specificity_threshold,
 )
-from danil.statistics.proportions import effective_size, proportion, shares_differ
+from danil.statistics.proportions import effective_size, proportion
 
 POSITIVE = np.array([True, True, True, True, False, False, False, False, False])
 SCORES = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.5, 0.3, 0.2, 0.1])
@@ -71,15 +70,6 @@ def test_no_error_in_20_groups_is_not_certainty():
     found = proportion(np.ones(60, dtype=bool), np.repeat(np.arange(20), 3))
     assert (found.value, found.high) == (1, 1)
     assert found.low == pytest.approx(proportion_confint(20, 20, method="wilson")[0])
-
-
-def test_shares_are_compared_by_the_pooled_score_test():
-    first, second = np.arange(100) < 80, np.arange(200) < 130
-    found = shares_differ(first, second, np.arange(100), np.arange(200))
-    # pooled 0.7, effective sizes 99 and 199
-    assert found == pytest.approx(2 * norm.sf(0.15 / np.sqrt(0.7 * 0.3 * (1 / 99 + 1 / 199))))
-    assert found == pytest.approx(proportions_ztest([80, 130], [100, 200])[1], rel=0.05)
-    assert shares_differ(first[:80], first[:10], np.arange(80), np.arange(10)) == 1
 
 
 def test_net_benefit_is_the_hand_calculation():

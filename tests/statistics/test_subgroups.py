@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from danil.statistics import PredictionsError
+from danil.statistics import Predictions, PredictionsError
 from danil.statistics.subgroups import banded, subgroup_results
 
 
@@ -33,6 +33,19 @@ def test_a_large_gap_is_flagged_and_none_is_not(made):
     assert results["site", "b"].flagged
     assert results["site", "b"].gap < -0.3
     assert not results["coin", "0"].flagged
+
+
+def test_a_gap_that_another_mix_of_labels_makes_is_not_flagged():
+    labels = np.repeat([0, 1], 200)
+    right = np.where(labels == 0, np.arange(400) % 20 > 0, np.arange(400) % 20 < 6)  # 95 % of label 0, 30 % of label 1
+    probabilities = np.where((labels == 0) == right, 0.9, 0.1)
+    predictions = Predictions.of(labels, np.stack([probabilities, 1 - probabilities], axis=1))
+    clinic = pd.DataFrame({"clinic": np.where(np.arange(400) % 400 < 160, "a", "b")})
+    clinic.loc[360:, "clinic"] = "a"
+    results = subgroup_results(predictions, clinic, resamples=20)
+    assert results[0].gap > 0.3
+    assert results[0].gap_alike == pytest.approx(0, abs=0.02)
+    assert not any(row.flagged for row in results)
 
 
 def test_subgroups_of_few_groups_are_shown_but_not_tested(made):

@@ -5,45 +5,85 @@ from typing import Annotated
 
 import typer
 
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a table of predictions alone.")]
+Data = Annotated[str | None, typer.Option(metavar="DATA", help="Another cohort, as READER:PATH.")]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="OLD=NEW", help="Read the cohort's class OLD as the run's NEW; repeatable."),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where a cohort's or table's results go.")]
+Validation = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A table's validation predictions, to choose thresholds on.")
+]
+Rate = Annotated[
+    list[float] | None, typer.Option(help="Choose thresholds that reach it; default 0.9; repeatable.", metavar="SHARE")
+]
+Risk = Annotated[
+    list[float] | None,
+    typer.Option(
+        metavar="SHARE", help="Choose confidences whose errors stay below; default 0.01 0.05 0.1; repeatable."
+    ),
+]
+Prevalence = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CLASS=SHARE", help="Predictive values at it; default: as the labels; repeatable."),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Subgroups of this metadata column; default: every suitable one; repeatable."),
+]
+Resamples = Annotated[int, typer.Option(min=100, help="Draws of groups behind each interval.")]
+Robustness = Annotated[bool, typer.Option("--robustness", help="Measure it under blur, noise, JPEG and PGD instead.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Test images that --robustness takes, all by default.")]
+
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `danil train`.")],
-    data: Annotated[str | None, typer.Option(metavar="DATA", help="Another cohort, as READER:PATH.")] = None,
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="Read the cohort's class OLD as the run's NEW; repeatable."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a cohort's results go.")] = None,
-    robustness: Annotated[
-        bool, typer.Option("--robustness", help="Measure it under blur, noise, JPEG and PGD instead.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Test images that --robustness takes, all by default.")
-    ] = None,
+    run: Run,
+    data: Data = None,
+    mapping: Mapping = None,
+    out: Out = None,
+    validation: Validation = None,
+    sensitivity: Rate = None,
+    specificity: Rate = None,
+    risk: Risk = None,
+    prevalence: Prevalence = None,
+    by: By = None,
+    resamples: Resamples = 2000,
+    robustness: Robustness = False,
+    limit: Limit = None,
 ) -> None:
     """Evaluate a run on its test part, or on another cohort (other class names, missing classes, no labels).
 
+    Temperature and thresholds are chosen on the run's validation part, never on the test part.
     With --robustness the test images are corrupted at stated strengths; RUN/robustness.json holds accuracy and macro-F1
     with intervals, RUN/robustness/ the predictions, which `danil compare` pairs.
 
     Example: danil evaluate runs/ham-danil
+    Example: danil evaluate runs/ham-danil --sensitivity 0.95 --prevalence mel=0.02 --risk 0.05 --by age --by sex
     Example: danil evaluate runs/ham-danil --data clinic.csv --map melanoma=mel --map naevus=nv --out clinic-results
+    Example: danil evaluate predictions.csv --validation validation.csv --out results
     Example: danil evaluate runs/ham-danil --robustness --limit 500
     """
-    from danil.evaluation import evaluate_cohort, evaluate_run, robustness_run, robustness_summary, summary
+    from danil import evaluation
 
     if robustness:
         if data is not None or mapping or out is not None:
             raise typer.BadParameter("`--robustness` is about the run's own test part: no `--data`, `--map`, `--out`.")
-        typer.echo(robustness_summary(robustness_run(run, limit=limit, notice=lambda text: typer.echo(text, err=True))))
+        found = evaluation.robustness_run(run, limit=limit, notice=lambda text: typer.echo(text, err=True))
+        typer.echo(evaluation.robustness_summary(found))
         return
     if limit is not None:
         raise typer.BadParameter("`--limit` goes with `--robustness`.")
-    if data is None:
-        if mapping:
-            raise typer.BadParameter("`--map` goes with `--data`.")
-        typer.echo(summary(evaluate_run(run)))
-        return
-    metrics, folder = evaluate_cohort(run, data, mapping or [], out)
-    typer.echo(summary(metrics) if metrics else "the cohort has no labels: predictions only")
-    typer.echo(f"results: {folder}")
+    if data is None and mapping:
+        raise typer.BadParameter("`--map` goes with `--data`.")
+    wanted, choices = evaluation.chosen(sensitivity, specificity, risk, prevalence, by, resamples)
+    if run.is_file():
+        metrics = evaluation.evaluate_table(run, validation, out, wanted=wanted, **choices)
+    elif data is None:
+        metrics, out = evaluation.evaluate_run(run, wanted=wanted, **choices), None
+    else:
+        metrics, out = evaluation.evaluate_cohort(run, data, mapping or [], out, wanted=wanted, **choices)
+    asked = bool(sensitivity or specificity or prevalence), bool(risk), bool(by)
+    typer.echo(evaluation.summary(metrics, *asked) if metrics else "the cohort has no labels: predictions only")
+    if out is not None:
+        typer.echo(f"results: {out}")

@@ -2,28 +2,42 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from danil.data import loader, read_source, write_atomically
-from danil.data.manifest import Manifest, counted
-from danil.evaluation.document import Document, evaluate_predictions
-from danil.evaluation.folder import EvaluationError, training_counts, write_metrics
-from danil.runs import open_run
+from danil.data.manifest import RESERVED, Manifest, counted
+from danil.evaluation.decisions import run_decisions
+from danil.evaluation.document import Choices, Document, evaluate_predictions
+from danil.evaluation.errors import EvaluationError
+from danil.evaluation.folder import read_manifest, task_names, training_counts, write_metrics
+from danil.runs import FittedClassifier, open_run
+from danil.statistics.decisions import Wanted
 from danil.statistics.predictions import Integers, Predictions
 
 
 def evaluate_cohort(
-    run: str | Path, data: str, mapping: Sequence[str] = (), out: str | Path | None = None
+    run: str | Path,
+    data: str,
+    mapping: Sequence[str] = (),
+    out: str | Path | None = None,
+    *,
+    wanted: Wanted | None = None,
+    **choices: Unpack[Choices],
 ) -> tuple[Document | None, Path]:
     """Predict another data set, write `predictions.csv` and `metrics.json`; return metrics and folder.
+
+    Temperature and thresholds are the run's own, from its validation part; the cohort's metadata make the subgroups.
 
     Args:
         run: the run folder.
         data: `READER:PATH` or a path; its own split is ignored.
         mapping: `OLD=NEW`: the cohort's class OLD is the run's class NEW; `OLD=` takes the label as unknown.
         out: where results go. Default: `cohorts/<name of the data>` in the run folder.
+        wanted: what thresholds are chosen for, on the run's validation part. Default: what the run has.
+        choices: as `evaluate_predictions` has them.
 
     Returns:
         Metrics (`None` where no image has a label: only predictions are written then) and the folder.
@@ -33,28 +47,42 @@ def evaluate_cohort(
         RunError, DataError: the run or the data cannot be used.
     """
     fitted = open_run(run)
+    decided = run_decisions(Path(run), read_manifest(Path(run)), task_names(Path(run)), wanted)
     manifest = read_source(data, labelled=False)
-    task = fitted.task if fitted.task in manifest.tasks else manifest.task
-    labels = cohort_labels(manifest, task, fitted.classes, parsed_mapping(mapping, fitted.classes), data)
-    batches = (batch.images for batch in loader(fitted.images(manifest), None, batch_size=64))
-    probabilities = fitted.probabilities(batches)[fitted.task]
-    predictions = Predictions.of(
-        labels,
-        probabilities,
-        groups=manifest.table["group"].tolist(),
-        classes=fitted.classes,
-        paths=manifest.table["path"].tolist(),
-        source=data,
-    )
+    predictions = cohort_predictions(fitted, manifest, mapping, data)
     folder = Path(run) / "cohorts" / Path(data.split(":")[-1].split("?")[0]).stem if out is None else Path(out)
     metrics = None
-    if (labels >= 0).any():
-        metrics = evaluate_predictions(predictions, training_counts=training_counts(Path(run), fitted.task))
+    if (predictions.labels >= 0).any():
+        metrics = evaluate_predictions(
+            predictions,
+            training_counts=training_counts(Path(run), fitted.task),
+            metadata=manifest.table.drop(columns=[*RESERVED, *manifest.tasks]),
+            decided=decided.get(fitted.task),
+            **choices,
+        )
         metrics |= {"task": fitted.task, "cohort": manifest.source, "mapping": list(mapping)}
     write_atomically(folder / "predictions.csv", predictions.table().to_csv(index=False))
     if metrics is not None:
         write_metrics(folder, metrics)
     return metrics, folder
+
+
+def cohort_predictions(
+    fitted: FittedClassifier, manifest: Manifest, mapping: Sequence[str], source: str
+) -> Predictions:
+    """Return the run's predictions on every image of the cohort, with its labels in the run's classes."""
+    task = fitted.task if fitted.task in manifest.tasks else manifest.task
+    labels = cohort_labels(manifest, task, fitted.classes, parsed_mapping(mapping, fitted.classes), source)
+    batches = (batch.images for batch in loader(fitted.images(manifest), None, batch_size=64))
+    probabilities = fitted.probabilities(batches)[fitted.task]
+    return Predictions.of(
+        labels,
+        probabilities,
+        groups=manifest.table["group"].tolist(),
+        classes=fitted.classes,
+        paths=manifest.table["path"].tolist(),
+        source=source,
+    )
 
 
 def parsed_mapping(mapping: Sequence[str], classes: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from danil.data.atomic import write_atomically
 from danil.evaluation.document import FORMAT, Document
-from danil.evaluation.folder import EvaluationError
+from danil.evaluation.errors import EvaluationError
 from danil.evaluation.plain import plain
 from danil.evaluation.robust_pairs import robust_pairs
 from danil.statistics.bootstrap import LEVEL, RESAMPLES

@@ -1,7 +1,7 @@
 """From predictions to the content of `metrics.json`."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,24 @@ from danil.evaluation.sections import (
 from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap, group_codes
 from danil.statistics.calibration_interval import calibration_interval, gap_errors
 from danil.statistics.confusion import confusion_matrix, graded
-from danil.statistics.predictions import Flags, Integers, Predictions
+from danil.statistics.decisions import Decisions
+from danil.statistics.predictions import Flags, Integers, Predictions, PredictionsError
 from danil.statistics.proportions import proportion
 from danil.statistics.scorer import Scorer
 
-FORMAT = 1
+FORMAT = 2
+"""Counts up when a key of `metrics.json` changes its meaning or goes."""
 Document = dict[str, Any]
+
+
+class Choices(TypedDict, total=False):
+    """Hold what a user may choose for every evaluation; see `evaluate_predictions`."""
+
+    resamples: int
+    seed: int
+    ordinal: bool | None
+    columns: Sequence[str] | None
+    prevalences: Mapping[str, float] | None
 
 
 def evaluate_predictions(
@@ -34,7 +46,8 @@ def evaluate_predictions(
     training_counts: Mapping[str, int] | None = None,
     ordinal: bool | None = None,
     metadata: pd.DataFrame | None = None,
-    validation: Predictions | None = None,
+    columns: Sequence[str] | None = None,
+    decided: Decisions | None = None,
     prevalences: Mapping[str, float] | None = None,
 ) -> Document:
     """Return every metric with its interval, as plain JSON values (`null` where a metric is undefined).
@@ -42,8 +55,10 @@ def evaluate_predictions(
     Keys: `images`, `labelled`, `groups`, `grouped`, `classes`, `ordinal`, `resamples`, `seed`, `level`; `metrics` (name
     → `{value, low, high}`); `per_class` (class → `support`, `predicted` and its metrics); `confusion_matrix` (rows the
     labels); `constant` (`class`, `from`, `metrics`: name → value); `group_level` (the same four for the mean
-    probability of each group, with `groups` and `conflicting`; `null` without real groups); `calibration`,
-    `operating_points`, `decision_curves`, `selective`, `subgroups` (see `danil.evaluation.sections`); `notes`.
+    probability of each group, with `groups` and `conflicting`; `null` without real groups); `decided_on`
+    (`"validation"`, or `null`: no temperature and no thresholds); `calibration`, `operating_points`, `decision_curves`,
+    `selective`, `subgroups` (see `danil.evaluation.sections`); `notes`. Metrics are of the probabilities as given;
+    operating points, decision curves and selective prediction are of those with the temperature, where there is one.
 
     Args:
         predictions: of images; rows without label are left out.
@@ -53,16 +68,19 @@ def evaluate_predictions(
             Default: those of the labels at hand.
         ordinal: whether classes are grades (adds quadratic kappa); default: if their names are consecutive integers.
         metadata: a row per image in the same order; its columns make the subgroups.
-        validation: predictions on the validation part; temperature and thresholds come from it.
+        columns: of the metadata. Default: every suitable one.
+        decided: temperature and thresholds from the validation part (`fitted_decisions`). Nothing is ever chosen on
+            the labels at hand.
         prevalences: class → share where the classifier will be used, for predictive values. Default: as the labels.
 
     Raises:
-        PredictionsError: no row has a label.
+        PredictionsError: no row has a label, or a prevalence or a metadata column that cannot be.
     """
     known = predictions.labelled()
     known.require_rows("metrics")
     grades = graded(known.classes) if ordinal is None else ordinal
-    held_out = validation if validation is not None and len(validation.labelled()) else None
+    check_prevalences(known, prevalences or {})
+    calibrated = known if decided is None else decided.calibrated(known)
     drawn: dict[str, Any] = {"resamples": resamples, "seed": seed, "ordinal": grades}
     options: dict[str, Any] = {**drawn, "training_counts": training_counts}
     document: Document = {
@@ -76,13 +94,23 @@ def evaluate_predictions(
         "level": LEVEL,
         **measured(known, **options),
         "group_level": group_level(predictions, options) if known.grouped else None,
-        "calibration": calibration_section(known, held_out),
-        "operating_points": operating_section(known, held_out, prevalences=prevalences),
-        "decision_curves": decision_section(known),
-        "selective": selective_section(known, held_out),
-        "subgroups": [] if metadata is None else subgroup_section(predictions, metadata, resamples, seed),
+        "decided_on": None if decided is None else "validation",
+        "calibration": calibration_section(known, decided),
+        "operating_points": [] if decided is None else operating_section(calibrated, decided, prevalences),
+        "decision_curves": decision_section(calibrated),
+        "selective": selective_section(calibrated, decided),
+        "subgroups": [] if metadata is None else subgroup_section(predictions, metadata, columns, resamples, seed),
     }
     return {**document, "notes": notes_on(document)}
+
+
+def check_prevalences(known: Predictions, prevalences: Mapping[str, float]) -> None:
+    """Refuse a prevalence of no class, or one that is no share."""
+    for name, share in prevalences.items():
+        if name not in known.classes:
+            raise PredictionsError(f"prevalence of `{name}`: the classes are {', '.join(known.classes)}.")
+        if not 0 < share < 1:
+            raise PredictionsError(f"prevalence of `{name}` is {share:g}; it must lie in (0, 1), e.g. 0.05.")
 
 
 def group_level(predictions: Predictions, options: Mapping[str, Any]) -> Document | None:

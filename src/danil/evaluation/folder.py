@@ -1,33 +1,36 @@
 """Evaluating a run folder: `predictions.csv` (and the manifest) to `metrics.json`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
 from danil.data.atomic import write_atomically
-from danil.evaluation.document import Document, evaluate_predictions
-from danil.statistics.bootstrap import RESAMPLES
-from danil.statistics.predictions import Predictions, PredictionsError
+from danil.evaluation.decisions import run_decisions
+from danil.evaluation.document import Choices, Document, evaluate_predictions
+from danil.evaluation.errors import EvaluationError, check_part
+from danil.statistics.decisions import Wanted
 from danil.statistics.tables import read_predictions
 
 
-class EvaluationError(ValueError):
-    """Say which run cannot be evaluated, why, and what to do."""
-
-
-def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> Document:
+def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Unpack[Choices]) -> Document:
     """Evaluate a run's test predictions, write `metrics.json` into its folder and return its content.
 
     Further tasks (`predictions_<task>.csv`) stand under `tasks`; one without any known test label is noted instead.
-    Metadata columns of the manifest make the subgroups; `validation_predictions.csv`, where the run has it, gives
-    temperature and thresholds. The constant classifier answers the frequencies of the training labels, as the manifest
-    has them.
+    Metadata columns of the manifest make the subgroups.
+    Temperature and thresholds come from the validation part alone and are stored in `calibration.json`; without one
+    there are none. The constant classifier answers the frequencies of the training labels, as the manifest has them.
+
+    Args:
+        run: the run folder.
+        wanted: what thresholds are chosen for. Default: `Wanted()`, or what the run has stored.
+        choices: as `evaluate_predictions` has them; `prevalences` are of the main task's classes.
 
     Raises:
-        EvaluationError: the folder is no run, or its predictions are not those of its test part.
-        PredictionsError: a row is wrong.
+        EvaluationError: the folder is no run, has no test part, or no validation part for what is `wanted`.
+        PredictionsError: a row is wrong, or predictions are not those of their part.
     """
     folder = Path(run)
     manifest = read_manifest(folder)
@@ -38,11 +41,22 @@ def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) 
         )
     tasks = task_names(folder)
     tested = manifest.loc[manifest["split"] == "test"]
-    known = [task for task in tasks if task == tasks[0] or (tested[task] != "").any()]
-    documents = {
-        task: evaluate_task(folder, manifest, task, first=task == tasks[0], resamples=resamples, seed=seed)
-        for task in known
-    }
+    labelled = [task for task in tasks if task == tasks[0] or (tested[task] != "").any()]
+    known = {task: read_predictions(folder / predictions_file(task, tasks)) for task in labelled}
+    for predictions in known.values():
+        check_part(predictions, manifest, "test")
+    decided = run_decisions(folder, manifest, tasks, wanted)
+    metadata = manifest.set_index("path").drop(columns=["group", "split", *tasks])
+    documents: dict[str, Document] = {}
+    for task, predictions in known.items():
+        documents[task] = evaluate_predictions(
+            predictions,
+            training_counts=training_counts(folder, task),
+            metadata=metadata.loc[list(predictions.paths)].reset_index(drop=True),
+            decided=decided.get(task),
+            **choices,
+        )
+        choices["prevalences"] = None
     document = {**documents.pop(tasks[0]), "task": tasks[0], "tasks": documents}
     unknown = [f"no test image has a known label of the task {task}" for task in tasks if task not in known]
     document["notes"] = [*document["notes"], *unknown]
@@ -50,22 +64,9 @@ def evaluate_run(run: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) 
     return document
 
 
-def evaluate_task(
-    folder: Path, manifest: pd.DataFrame, task: str, *, first: bool, resamples: int, seed: int
-) -> Document:
-    """Return the metrics of one task; the first one's predictions have the plain name."""
-    predictions = read_predictions(folder / ("predictions.csv" if first else f"predictions_{task}.csv"))
-    check_complete(predictions, manifest)
-    held_out = folder / ("validation_predictions.csv" if first else f"validation_predictions_{task}.csv")
-    others = [name for name in manifest.columns if name not in {"path", "group", "split", *task_names(folder)}]
-    return evaluate_predictions(
-        predictions,
-        resamples=resamples,
-        seed=seed,
-        training_counts=training_counts(folder, task),
-        metadata=manifest.set_index("path").loc[list(predictions.paths), others].reset_index(drop=True),
-        validation=read_predictions(held_out) if held_out.is_file() else None,
-    )
+def predictions_file(task: str, tasks: Sequence[str]) -> str:
+    """Return the name of a task's test predictions; the first task's has the plain name."""
+    return "predictions.csv" if task == tasks[0] else f"predictions_{task}.csv"
 
 
 def training_counts(folder: Path, task: str) -> dict[str, int] | None:
@@ -112,22 +113,3 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"`{path}` cannot be read: {error}. Restore it from a copy of the run.") from error
-
-
-def check_complete(predictions: Predictions, manifest: pd.DataFrame) -> None:
-    """Refuse predictions that are not, row for row, those of the manifest's test part.
-
-    Raises:
-        PredictionsError: naming an image that is missing or too many.
-    """
-    wanted = set(manifest.loc[manifest["split"] == "test", "path"])
-    there = set(predictions.paths)
-    missing, extra = sorted(wanted - there), sorted(there - wanted)
-    if missing or extra:
-        fault = (
-            f"misses {len(missing)} of {len(wanted)} test images" if missing else f"has {len(extra)} images too many"
-        )
-        raise PredictionsError(
-            f"`{predictions.source}` {fault}, e.g. `{(missing or extra)[0]}`. Predict the test part again: "
-            "`danil train … --resume`."
-        )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from danil.statistics.comparison import signed
+
 FEW = 10
 """A class with fewer images than this has scores that say little."""
 
@@ -13,14 +15,21 @@ def notes_on(document: Mapping[str, Any]) -> list[str]:
     level = document["group_level"]
     if level and level["conflicting"]:
         notes.append(f"{level['conflicting']} groups hold images of different labels and have no group-level result.")
-    gaps = [f"{row['column']} {row['value']} ({row['gap']:+.3f})" for row in document["subgroups"] if row["flagged"]]
+    gaps = [
+        f"{row['column']} {row['value']} ({signed(row['gap_alike'])})"
+        for row in document["subgroups"]
+        if row["flagged"]
+    ]
     if gaps:
         notes.append(
-            f"Accuracy differs from that of all other images, beyond chance (Holm), for {', '.join(gaps)}. "
-            "Another mix of classes can be the reason."
+            "Accuracy differs from that of all other images of the same labels, beyond chance (Holm), for "
+            f"{', '.join(gaps)}."
         )
-    if any(point["chosen_on"] == "these labels" for point in document["operating_points"]):
-        notes.append("Thresholds were chosen on the test labels themselves (no validation predictions): they flatter.")
+    if document["decided_on"] is None:
+        notes.append(
+            "No temperature was fitted and no thresholds were chosen: there are no predictions on a validation part, "
+            "and the test part must not choose them."
+        )
     return notes
 
 

@@ -9,16 +9,12 @@ import pandas as pd
 
 from danil.evaluation.plain import plain
 from danil.statistics.bootstrap import group_codes
-from danil.statistics.calibration import fitted_temperature, reliability, tempered
-from danil.statistics.operating_points import (
-    decision_curve,
-    operating_point,
-    sensitivity_threshold,
-    specificity_threshold,
-)
+from danil.statistics.calibration import reliability
+from danil.statistics.decisions import Decisions
+from danil.statistics.operating_points import decision_curve, operating_point
 from danil.statistics.predictions import Predictions
 from danil.statistics.scorer import Scorer
-from danil.statistics.selective import risk_coverage, risk_threshold, selection
+from danil.statistics.selective import risk_coverage, selection
 from danil.statistics.subgroups import subgroup_results
 
 Section = dict[str, Any]
@@ -26,54 +22,48 @@ POINTS = 200
 """How many points of a curve are kept."""
 
 
-def calibration_section(known: Predictions, validation: Predictions | None) -> Section:
+def calibration_section(known: Predictions, decided: Decisions | None) -> Section:
     """Return `reliability`, `reliability_equal_mass` (bins) and `temperature` (`null` without a validation part).
 
-    The temperature is fitted on the validation part; `nll`, `brier`, `ece`, `ece_equal_mass` are those of the test part
-    with it.
+    The temperature comes from the validation part; `nll`, `brier`, `ece`, `ece_equal_mass` and `reliability` under it
+    are those of the test part with it.
     """
     section: Section = {
         "reliability": [plain(asdict(bar)) for bar in reliability(known)],
         "reliability_equal_mass": [plain(asdict(bar)) for bar in reliability(known, equal_mass=True)],
         "temperature": None,
     }
-    if validation is not None:
-        fitted = fitted_temperature(validation)
-        mended = tempered(known, fitted.value)
+    if decided is not None:
+        mended = decided.calibrated(known)
         scores = Scorer(mended, np.zeros(len(known), dtype=np.int64), 1, families=("probability",)).point()
-        section["temperature"] = {"fitted_on": "validation", **asdict(fitted), **plain(scores)}
+        section["temperature"] = {
+            "fitted_on": "validation",
+            **plain(asdict(decided.temperature)),
+            **plain(scores),
+            "reliability": [plain(asdict(bar)) for bar in reliability(mended)],
+        }
     return section
 
 
 def operating_section(
-    known: Predictions,
-    validation: Predictions | None,
-    *,
-    sensitivities: Sequence[float] = (0.9,),
-    specificities: Sequence[float] = (0.9,),
-    prevalences: Mapping[str, float] | None = None,
+    calibrated: Predictions, decided: Decisions, prevalences: Mapping[str, float] | None = None
 ) -> list[Section]:
-    """Return, for each class against the rest, what the thresholds for a wanted sensitivity or specificity give.
+    """Return what each threshold, chosen on the validation part, gives on these labels, that class against the rest.
 
-    Thresholds are chosen on the validation part where there is one, else on these labels, which flatters them:
-    `chosen_on` says which.
+    A class that all or none of the labels are is left out.
     """
-    chosen_on = known if validation is None else validation.labelled()
-    codes = group_codes(known)
-    wanted = [("sensitivity", value, sensitivity_threshold) for value in sensitivities]
-    wanted += [("specificity", value, specificity_threshold) for value in specificities]
+    codes = group_codes(calibrated)
     points: list[Section] = []
-    for index, name in enumerate(known.classes):
-        positive, basis = known.labels == index, chosen_on.labels == index
-        if not (0 < positive.sum() < len(known) and 0 < basis.sum() < len(basis)):
+    for chosen in decided.classes:
+        index = calibrated.classes.index(chosen.name)
+        positive, scores = calibrated.labels == index, calibrated.probabilities[:, index]
+        if not 0 < positive.sum() < len(calibrated):
             continue
-        for kind, value, threshold in wanted:
-            cut = threshold(basis, chosen_on.probabilities[:, index], value)
-            point = operating_point(positive, known.probabilities[:, index], cut, codes, (prevalences or {}).get(name))
-            source = "these labels" if validation is None else "validation"
-            points.append(
-                {"class": name, "wanted": kind, "at_least": value, "chosen_on": source, **plain(asdict(point))}
-            )
+        share = (prevalences or {}).get(chosen.name)
+        point = operating_point(positive, scores, chosen.threshold, codes, share)
+        points.append(
+            {"class": chosen.name, "wanted": chosen.wanted, "at_least": chosen.at_least, **plain(asdict(point))}
+        )
     return points
 
 
@@ -89,22 +79,19 @@ def decision_section(known: Predictions) -> Section:
     }
 
 
-def selective_section(
-    known: Predictions, validation: Predictions | None, risks: Sequence[float] = (0.01, 0.05, 0.1)
-) -> Section:
+def selective_section(calibrated: Predictions, decided: Decisions | None) -> Section:
     """Return `aurc`, the `curve` (`coverage`, `risk`), and `points`: what answering only above a confidence gives.
 
-    A point's `threshold` is `null` where no confidence reaches the wanted risk.
+    Confidences were chosen on the validation part; without one there are no points. A point's `threshold` is `null`
+    where no confidence reached the wanted risk.
     """
-    curve = risk_coverage(known)
+    curve = risk_coverage(calibrated)
     kept = np.unique(np.linspace(0, len(curve.risk) - 1, POINTS).round().astype(np.int64))
     points: list[Section] = []
-    for wanted in risks:
-        threshold = risk_threshold(known if validation is None else validation, wanted)
-        source = "these labels" if validation is None else "validation"
+    for chosen in () if decided is None else decided.confidences:
         empty: Section = {"threshold": None, "coverage": None, "risk": None}
-        found = empty if threshold is None else plain(asdict(selection(known, threshold)))
-        points.append({"wanted_risk": wanted, "chosen_on": source, **found})
+        found = empty if chosen.threshold is None else plain(asdict(selection(calibrated, chosen.threshold)))
+        points.append({"wanted_risk": chosen.risk, **found})
     return {
         "aurc": curve.area,
         "curve": {"coverage": curve.coverage[kept].tolist(), "risk": curve.risk[kept].tolist()},
@@ -112,7 +99,12 @@ def selective_section(
     }
 
 
-def subgroup_section(predictions: Predictions, metadata: pd.DataFrame, resamples: int, seed: int) -> list[Section]:
-    """Return the subgroups of every suitable metadata column; `gap` is in accuracy, against all other images."""
-    found = subgroup_results(predictions, metadata, resamples=resamples, seed=seed)
+def subgroup_section(
+    predictions: Predictions, metadata: pd.DataFrame, columns: Sequence[str] | None, resamples: int, seed: int
+) -> list[Section]:
+    """Return the subgroups of these metadata columns (default: every suitable one).
+
+    `gap` is in accuracy, against all other images.
+    """
+    found = subgroup_results(predictions, metadata, columns=columns, resamples=resamples, seed=seed)
     return [plain(asdict(subgroup)) for subgroup in found]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from danil.statistics.comparison import signed
+
 SHOWN = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -13,16 +15,23 @@ SHOWN = {
 }
 
 
-def summary(document: Mapping[str, Any]) -> str:
-    """Return headline metrics with intervals beside the constant classifier, per-class scores and notes, by task."""
+def summary(
+    document: Mapping[str, Any], thresholds: bool = False, selective: bool = False, subgroups: bool = False
+) -> str:
+    """Return headline metrics with intervals beside the constant classifier, per-class scores and notes, by task.
+
+    `thresholds`, `selective` and `subgroups` add these sections.
+    """
+    asked = thresholds, selective, subgroups
     further = document.get("tasks") or {}
-    parts = [f"task {document['task']}", task_summary(document)] if further else [task_summary(document)]
+    first = task_summary(document, *asked)
+    parts = [f"task {document['task']}", first] if further else [first]
     for task, other in further.items():
-        parts += ["", f"task {task}", task_summary(other)]
+        parts += ["", f"task {task}", task_summary(other, *asked)]
     return "\n".join(parts)
 
 
-def task_summary(document: Mapping[str, Any]) -> str:
+def task_summary(document: Mapping[str, Any], thresholds: bool, selective: bool, subgroups: bool) -> str:
     """Return the summary of one task."""
     images = f"{document['labelled']} images" + (f" in {document['groups']} groups" if document["grouped"] else "")
     constant = document["constant"]
@@ -37,7 +46,63 @@ def task_summary(document: Mapping[str, Any]) -> str:
     for name, row in document["per_class"].items():
         scores = [text(row[key]["value"]) for key in ("precision", "recall", "f1")]
         lines.append(f"{name:<{width}}{row['support']:>7}  {scores[0]:>9}  {scores[1]:>6}  {scores[2]}")
+    if document["group_level"]:
+        lines += ["", group_line(document["group_level"])]
+    lines += threshold_lines(document) if thresholds else []
+    lines += selective_lines(document) if selective else []
+    lines += subgroup_lines(document) if subgroups else []
     return "\n".join([*lines, *(f"note: {note}" for note in document["notes"])])
+
+
+def group_line(level: Mapping[str, Any]) -> str:
+    """Return the headline metrics of groups."""
+    shown = ", ".join(
+        f"{name} {text(level['metrics'][key]['value'])} {span(level['metrics'][key])}"
+        for key, name in SHOWN.items()
+        if key in ("accuracy", "macro_f1", "roc_auc")
+    )
+    return f"mean probability of each of {level['groups']} groups: {shown}"
+
+
+def threshold_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return a line per threshold chosen on the validation part, with what it gives on the test part."""
+    if not document["operating_points"]:
+        return []
+    width = max(len(point["class"]) for point in document["operating_points"])
+    lines = ["", "thresholds on calibrated probabilities, chosen on the validation part:"]
+    for point in document["operating_points"]:
+        rates = [f"{key} {text(point[key]['value'])} {span(point[key])}" for key in ("sensitivity", "specificity")]
+        values = [f"{key.upper()} {text(point[key]['value'])} {span(point[key])}" for key in ("ppv", "npv")]
+        lines.append(
+            f"{point['class']:<{width}}  for {point['wanted']} {point['at_least']:g}: from {text(point['threshold'])}; "
+            f"{', '.join(rates)}; at prevalence {text(point['prevalence'])}: {', '.join(values)}"
+        )
+    return lines
+
+
+def selective_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return a line per wanted risk."""
+    lines = [""] if document["selective"]["points"] else []
+    for point in document["selective"]["points"]:
+        given = "not reached by any confidence"
+        if point["threshold"] is not None:
+            answered, wrong = (f"{text(point[key]['value'])} {span(point[key])}" for key in ("coverage", "risk"))
+            given = f"answer from confidence {text(point['threshold'])}: {answered} answered, {wrong} of them wrong"
+        lines.append(f"errors of at most {point['wanted_risk']:g}, chosen on the validation part: {given}")
+    return lines
+
+
+def subgroup_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return a line per subgroup, flagged ones marked."""
+    lines = [""] if document["subgroups"] else []
+    for row in document["subgroups"]:
+        accuracy = row["metrics"]["accuracy"]
+        gap = f", gap at the same labels {signed(row['gap_alike'])} (flagged)" if row["flagged"] else ""
+        lines.append(
+            f"{row['column']} {row['value']}: {row['images']} images, accuracy {text(accuracy['value'])} "
+            f"{span(accuracy)}{gap}"
+        )
+    return lines
 
 
 def text(value: float | None) -> str:

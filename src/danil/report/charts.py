@@ -1,26 +1,18 @@
-"""The charts of a run: training curves, ROC, precision–recall, reliability, risk–coverage."""
+"""The charts of a run: training curves, reliability, risk–coverage, decision curves."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from danil.report.drawing import MUTED, SERIES, Chart, chart, series
+from danil.report.drawing import MUTED, SERIES, Chart, chart, series, squared, thinned
 from danil.statistics.calibration import reliability
 from danil.statistics.predictions import Predictions
 from danil.statistics.selective import risk_coverage
 
-Array = np.ndarray[Any, Any]
-Corner = Literal["lower left", "lower right"]
-POINTS = 250
-"""A drawn curve has at most this many points."""
-INSIDE, LINES = 6, 12
-"""Up to so many classes the legend stands inside the axes; at most so many classes have a line."""
 NO_LOSS = {"epoch", "step", "lr", "seconds", "share_wrong", "gradient_ratio"}
 WRONG_CAPTION = "Share of training images that the network got wrong: those on which DANIL's term acts."
 DISTANCE_CAPTION = "Squared distance of A⁺ and A⁻ on wrong images: quantiles over each batch. The term is λ / (d + ε)."
@@ -107,97 +99,33 @@ def readable(name: str) -> str:
     return words.replace("macro f1", "macro-F1")
 
 
-def thinned(*columns: Array) -> list[Array]:
-    """Return the columns at no more than `POINTS` rows, ends included."""
-    count = len(columns[0])
-    rows = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
-    return [column[rows] for column in columns]
-
-
-def roc_chart(predictions: Predictions) -> Chart | None:
-    """Return one ROC curve per class against the rest; classes all or none of the images belong to have none."""
-    found: dict[str, tuple[Array, Array]] = {}
-    for place, name in enumerate(predictions.classes):
-        positive = predictions.labels == place
-        if positive.any() and not positive.all():
-            found[name] = roc_curve(positive, predictions.probabilities[:, place])[:2]
-    if not found:
-        return None
-    areas = {name: float(np.trapezoid(hit, false)) for name, (false, hit) in found.items()}
+def reliability_chart(predictions: Predictions, calibrated: Predictions | None = None) -> Chart:
+    """Return how often predictions of each confidence are right, as given and with the temperature; images per bin."""
+    tables = {"as trained": predictions} | ({} if calibrated is None else {"with temperature": calibrated})
+    found = {name: reliability(table, 10) for name, table in tables.items()}
+    most = max(item.images for item in found["as trained"])
 
     def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-        class_lines(axes, found, areas, "class (area)", "lower right")
-        squared(axes, "ROC, one class against the rest", "1 − specificity", "sensitivity")
-
-    told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    caption = f"Area under the curve in brackets; the dotted line is chance.{fewer(areas)}"
-    return chart(draw, f"ROC curves, one class against the rest. Areas: {told}.", caption, height(areas))
-
-
-def precision_recall_chart(predictions: Predictions) -> Chart | None:
-    """Return one precision–recall curve per class against the rest."""
-    found: dict[str, tuple[Array, Array]] = {}
-    for place, name in enumerate(predictions.classes):
-        positive = predictions.labels == place
-        if positive.any():
-            precision, recall, _ = precision_recall_curve(positive, predictions.probabilities[:, place])
-            found[name] = (recall, precision)
-    if not found:
-        return None
-    areas = {name: float(-np.sum(np.diff(recall) * precision[:-1])) for name, (recall, precision) in found.items()}
-
-    def draw(axes: Axes) -> None:
-        class_lines(axes, found, areas, "class (average precision)", "lower left")
-        squared(axes, "Precision and recall, one class against the rest", "recall (sensitivity)", "precision (PPV)")
-
-    told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    caption = f"Average precision in brackets. Chance is each class's share of the images.{fewer(areas)}"
-    alt = f"Precision–recall curves, one class against the rest. Average precision: {told}."
-    return chart(draw, alt, caption, height(areas))
-
-
-def class_lines(
-    axes: Axes, found: Mapping[str, tuple[Array, Array]], areas: Mapping[str, float], title: str, place: Corner
-) -> None:
-    """Draw a line per class with its area in the legend: inside, or below the axes where there are many."""
-    worst = sorted(found, key=lambda name: areas[name])[:LINES]
-    for index, name in enumerate(name for name in found if name in worst):
-        axes.plot(*thinned(*found[name]), label=f"{shorten(name, 26)} ({areas[name]:.3f})", **series(index))
-    if len(found) <= INSIDE:
-        axes.legend(loc=place, title=title, alignment="left")
-    else:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, title=title, alignment="left")
-
-
-def fewer(areas: Mapping[str, float]) -> str:
-    """Return that not every class has a line, nothing where each has."""
-    return f" Drawn: the {LINES} of {len(areas)} classes with the smallest areas." if len(areas) > LINES else ""
-
-
-def height(areas: Mapping[str, float]) -> tuple[float, float]:
-    """Return the size of a chart with room for a legend below where classes are many."""
-    rows = -(-min(len(areas), LINES) // 2) if len(areas) > INSIDE else 0
-    return 4.8, 3.5 + 0.21 * rows
-
-
-def reliability_chart(predictions: Predictions) -> Chart:
-    """Return how often predictions of each confidence are right, with the number of images per bin."""
-    bins = reliability(predictions, 10)
-    most = max(item.images for item in bins)
-
-    def draw(axes: Axes) -> None:
-        for item in bins:
+        for item in found["as trained"]:
             width, height = item.high - item.low, 0.25 * item.images / most
             axes.bar((item.low + item.high) / 2, height, width=0.9 * width, color=MUTED, alpha=0.35)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-        points = [item.confidence for item in bins], [item.accuracy for item in bins]
-        axes.plot(*points, marker="o", markersize=4.5, color=SERIES[0])
+        for place, (name, bins) in enumerate(found.items()):
+            points = [item.confidence for item in bins], [item.accuracy for item in bins]
+            axes.plot(*points, marker="os"[place], markersize=4.5, label=name, **series(place))
         squared(axes, "Reliability", "confidence of the prediction", "share that is right")
+        if calibrated is not None:
+            axes.legend(loc="upper left")
 
-    told = ", ".join(f"{item.confidence:.2f} said, {item.accuracy:.2f} right" for item in bins)
-    caption = "On the dotted line confidence is honest; below it the network is overconfident. Bars: images per bin."
-    return chart(draw, f"Reliability diagram. Confidence and share right by bin: {told}.", caption)
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{item.confidence:.2f} said, {item.accuracy:.2f} right" for item in bins)
+        for name, bins in found.items()
+    )
+    caption = (
+        "On the dotted line confidence is honest; below it the network is overconfident. Bars: images per bin"
+        f"{'' if calibrated is None else ' as trained'}."
+    )
+    return chart(draw, f"Reliability diagram. Confidence and share right by bin; {told}.", caption)
 
 
 def risk_coverage_chart(predictions: Predictions) -> Chart:
@@ -233,8 +161,3 @@ def decision_chart(name: str, curve: Mapping[str, Sequence[float]]) -> Chart:
     told = f"best between {ahead.min():.2f} and {ahead.max():.2f}" if len(ahead) else "nowhere best"
     caption = f"Net benefit of acting on the probability of {name}; needs calibrated probabilities."
     return chart(draw, f"Decision curve of {name}: acting on the network is {told}.", caption)
-
-
-def squared(axes: Axes, title: str, x: str, y: str) -> None:
-    """Set titles and the unit square."""
-    axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))

@@ -25,6 +25,10 @@ COLOURS = {INK: "--ink", MUTED: "--muted", LINE: "--grid"} | {
 }
 """Colours as drawn → the page's variable that takes their place (`style.css`), so that dark mode recolours them."""
 
+Array = np.ndarray[Any, Any]
+POINTS = 250
+"""A drawn curve has at most this many points."""
+
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "danil",
@@ -78,6 +82,18 @@ def chart(draw: Callable[[Axes], None], alt: str, caption: str = "", size: tuple
 def series(place: int) -> dict[str, Any]:
     """Return colour and dashes of the n-th line; they tell apart also without colour."""
     return {"color": SERIES[place % len(SERIES)], "linestyle": DASHES[place % len(DASHES)]}
+
+
+def thinned(*columns: Array) -> list[Array]:
+    """Return the columns at no more than `POINTS` rows, ends included."""
+    count = len(columns[0])
+    rows = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
+    return [column[rows] for column in columns]
+
+
+def squared(axes: Axes, title: str, x: str, y: str) -> None:
+    """Set titles and the unit square."""
+    axes.set(title=title, xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
 
 
 def inline(source: bytes, alt: str) -> str:

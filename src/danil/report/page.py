@@ -58,7 +58,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share as a percentage."""
-    return f"{100 * value:.{digits}f} %" if value is not None and known(value) else NOTHING
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%" if value is not None and known(value) else NOTHING
 
 
 def interval(low: float | None, high: float | None, digits: int = 3, sign: bool = False) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from danil.evaluation.document import FORMAT
 from danil.runs import Recipe, RunError, RunFolder
 from danil.statistics.predictions import Predictions
 from danil.statistics.tables import read_predictions
@@ -65,6 +66,11 @@ def read_record(path: str | Path) -> RunRecord:
         if not file.is_file()
     ]
     environment, metrics = read_json(folder.environment), read_json(folder.metrics)
+    if metrics is not None and metrics.get("format") != FORMAT:
+        raise RunError(
+            f"`{folder.metrics}` has format {metrics.get('format')}, this version reads {FORMAT}. Write it again: "
+            f"`danil evaluate {folder.path}`."
+        )
     log, manifest = read_table(folder.log), read_table(folder.manifest)
     predictions = read_predictions(folder.predictions) if folder.predictions.is_file() else None
     classes = tuple(next(iter(data["tasks"].values())))

@@ -9,13 +9,8 @@ import numpy as np
 from danil.data.decoding import ImageError
 from danil.data.manifest import DataError
 from danil.report.card import cautions, class_table, data_facts, protocol, provenance
-from danil.report.charts import (
-    precision_recall_chart,
-    reliability_chart,
-    risk_coverage_chart,
-    roc_chart,
-    training_charts,
-)
+from danil.report.charts import reliability_chart, risk_coverage_chart, training_charts
+from danil.report.class_charts import precision_recall_chart, roc_chart
 from danil.report.drawing import Chart
 from danil.report.gallery import Case, gallery_cases, gallery_rows
 from danil.report.measures import measure_groups, per_class
@@ -25,6 +20,7 @@ from danil.report.robustness import robustness_section
 from danil.report.sections import Section, calibration_section, operating_section, subgroup_section
 from danil.report.story import limits, summary, tiles
 from danil.runs import CheckpointError, RunError, open_run, run_manifest
+from danil.statistics.calibration import tempered
 from danil.statistics.confusion import confusion_matrix
 from danil.statistics.predictions import Predictions
 
@@ -118,7 +114,11 @@ def curve_charts(predictions: Predictions) -> list[Chart]:
 
 def calibration(record: RunRecord, usable: Predictions | None) -> Section:
     """Return reliability and risk–coverage of the predictions, and what `metrics.json` says of them."""
-    drawn = [] if usable is None else [reliability_chart(usable), risk_coverage_chart(usable)]
+    fitted = ((record.metrics or {}).get("calibration") or {}).get("temperature")
+    drawn: list[Chart] = []
+    if usable is not None:
+        mended = tempered(usable, fitted["value"]) if fitted else None
+        drawn = [reliability_chart(usable, mended), risk_coverage_chart(mended or usable)]
     return replace(calibration_section(record.metrics), charts=drawn)
 
 

@@ -10,7 +10,7 @@ from danil.report.drawing import Chart
 from danil.report.measures import spanned
 from danil.report.page import number, percent, signed
 
-CURVES = 6
+CURVES = 8
 """At most this many classes have a decision curve on the page."""
 
 
@@ -28,15 +28,16 @@ def calibration_section(document: Mapping[str, Any] | None) -> Section:
     if document is None:
         return Section()
     fitted = (document.get("calibration") or {}).get("temperature")
-    text = "No temperature was fitted: there is no validation part to fit it on."
-    if fitted:
-        before = document["metrics"]
-        text = (
-            f"A temperature of {number(fitted['value'], 2)}, fitted on the {fitted['fitted_on']} part, changes the "
-            f"test part's calibration error from {number(before['ece']['value'])} to {number(fitted['ece'])} and its "
-            f"log-likelihood loss from {number(before['nll']['value'])} to {number(fitted['nll'])}. All other metrics, "
-            "curves and thresholds on this page are without it."
-        )
+    if not fitted:
+        return Section([f"No temperature was fitted and no confidence was chosen: {NO_VALIDATION}"])
+    before = document["metrics"]
+    text = (
+        f"A temperature of {number(fitted['value'], 2)}, fitted on the {fitted['images']:,} images of the "
+        f"{fitted['fitted_on']} part, changes the test part's calibration error from {number(before['ece']['value'])} "
+        f"to {number(fitted['ece'])} and its log-likelihood loss from {number(before['nll']['value'])} to "
+        f"{number(fitted['nll'])}. Selective prediction, operating points and decision curves are with it; the "
+        "metrics, which judge the network as trained, are without."
+    )
     points = (document.get("selective") or {}).get("points", [])
     rows = [
         [
@@ -47,25 +48,24 @@ def calibration_section(document: Mapping[str, Any] | None) -> Section:
         for point in points
     ]
     head = ["wanted error", "answer from confidence", "share answered", "error among them"]
-    caption = f"Answering only above a confidence, {chosen_on(points)}"
+    caption = "Answering only above a confidence: chosen on the validation part, measured on the test part"
     return Section([text], [TextTable(caption, head, rows)] if rows else [])
 
 
 NONE = "not reached"
-
-
-def chosen_on(points: list[Mapping[str, Any]]) -> str:
-    """Return where thresholds were chosen."""
-    if points and points[0]["chosen_on"] == "validation":
-        return "chosen on the validation part"
-    return "chosen on these test images, which flatters the result"
+NO_VALIDATION = "there are no predictions on a validation part, and the test part must not choose what it then judges."
 
 
 def operating_section(document: Mapping[str, Any] | None) -> Section | None:
     """Return a table per wanted sensitivity or specificity and the decision curves; `None` where there are none."""
-    points: list[Mapping[str, Any]] = (document or {}).get("operating_points") or []
-    if not points:
+    if document is None:
         return None
+    points: list[Mapping[str, Any]] = document.get("operating_points") or []
+    curves: Mapping[str, Mapping[str, Any]] = document["decision_curves"]
+    drawn = [decision_chart(name, curve) for name, curve in list(curves.items())[:CURVES]]
+    fewer = f" Decision curves: the first {CURVES} of {len(curves)} classes." if len(curves) > CURVES else ""
+    if not points:
+        return Section([f"No thresholds were chosen: {NO_VALIDATION}{fewer}"], [], drawn) if drawn else None
     wanted = dict.fromkeys((point["wanted"], point["at_least"]) for point in points)
     head = ["class", "threshold", "sensitivity", "specificity", "PPV", "NPV", "at prevalence"]
     tables: list[TextTable] = []
@@ -82,12 +82,12 @@ def operating_section(document: Mapping[str, Any] | None) -> Section | None:
         ]
         tables.append(TextTable(f"Thresholds for {kind} of at least {percent(least, 0)}", head, rows))
     text = (
-        "A threshold turns the probability of one class into yes or no, that class against the rest. Thresholds were "
-        f"{chosen_on(points)}; what they give was measured on the test part. Predictive values (PPV, NPV) hold at the "
-        "prevalence stated, which will differ where the network is used."
+        "A threshold turns the calibrated probability of one class into yes or no, that class against the rest. "
+        "Thresholds were chosen on the validation part to reach the wanted rate there; the table shows what they give "
+        "on the test part. Predictive values (PPV, NPV) hold at the prevalence stated, which will differ where the "
+        f"network is used (`danil evaluate RUN --prevalence CLASS=SHARE`).{fewer}"
     )
-    drawn = list(((document or {}).get("decision_curves") or {}).items())[:CURVES]
-    return Section([text], tables, [decision_chart(name, curve) for name, curve in drawn])
+    return Section([text], tables, drawn)
 
 
 def subgroup_section(document: Mapping[str, Any] | None) -> Section | None:
@@ -96,7 +96,7 @@ def subgroup_section(document: Mapping[str, Any] | None) -> Section | None:
     if not found:
         return None
     tables: list[TextTable] = []
-    head = ["", "images", "groups", "accuracy", "macro-F1", "gap in accuracy", "p (Holm)", ""]
+    head = ["images", "groups", "accuracy", "macro-F1", "gap in accuracy", "same labels", "p (Holm)", ""]
     for column in dict.fromkeys(item["column"] for item in found):
         rows = [
             [
@@ -105,17 +105,20 @@ def subgroup_section(document: Mapping[str, Any] | None) -> Section | None:
                 f"{item['groups']:,}",
                 *(spanned(item["metrics"][key]) for key in ("accuracy", "macro_f1")),
                 signed(item["gap"]),
-                "too few" if item["p_holm"] is None else f"{item['p_holm']:.2g}",
+                signed(item["gap_alike"]),
+                "not tested" if item["p_holm"] is None else f"{item['p_holm']:.2g}",
                 "flagged" if item["flagged"] else "",
             ]
             for item in found
             if item["column"] == column
         ]
-        tables.append(TextTable(f"By {column}", [column, *head[1:]], rows))
+        tables.append(TextTable(f"By {column}", [column, *head], rows))
     flagged = [f"{item['column']} {item['value']}" for item in found if item["flagged"]]
     verdict = f"Flagged: {', '.join(flagged)}." if flagged else "No gap is larger than chance explains."
     text = (
-        "The gap is a subgroup's accuracy less that of all other images; it is flagged where its p-value, corrected "
-        f"for the number of subgroups, is below 0.05. {verdict} A gap may come from another mix of classes."
+        "The gap is a subgroup's accuracy less that of all other images; the second gap compares images of the same "
+        "labels, since another mix of classes alone makes one group easier. That one is tested, where there are 20 "
+        f"groups on each side, and flagged where its p-value, corrected for all subgroups, is below 0.05. {verdict} "
+        "Macro-F1 is over the classes that a subgroup holds, so it does not compare across subgroups."
     )
     return Section([text], tables)

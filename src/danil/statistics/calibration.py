@@ -59,6 +59,10 @@ class Temperature:
     nll_after: float
     images: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.value < np.inf:
+            raise ValueError(f"a temperature is {self.value}; it must be positive and finite")
+
 
 def fitted_temperature(validation: Predictions) -> Temperature:
     """Return the temperature T of smallest negative log-likelihood of softmax(log p / T).

@@ -46,9 +46,29 @@ def proportion(hits: Flags, codes: Integers, level: float = 0.95) -> Estimate:
     return Estimate(share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0)
 
 
-def shares_differ(first: Flags, second: Flags, first_codes: Integers, second_codes: Integers) -> float:
-    """Return the two-sided p-value that two shares are equal: score test with pooled share and effective sizes."""
-    sizes = effective_size(first, first_codes), effective_size(second, second_codes)
-    pooled = np.concatenate([first, second]).mean()
-    spread = np.sqrt(pooled * (1 - pooled) * (1 / sizes[0] + 1 / sizes[1]))
-    return 1.0 if spread == 0 else float(2 * norm.sf(abs(first.mean() - second.mean()) / spread))
+def stratified_gap(hits: Flags, inside: Flags, strata: Integers, codes: Integers) -> tuple[float, float]:
+    """Return the share of hits inside less that outside, at the same mix of strata, and its two-sided p-value.
+
+    The strata's differences are weighted by n₁n₀/(n₁ + n₀) (Mantel and Haenszel 1959); a stratum that lies on one side
+    only tells nothing. The test is Cochran's, Mantel's and Haenszel's without continuity correction, its variance
+    enlarged where the images of a group are alike. NaN where no stratum is on both sides; p is 1 where all or none hit.
+    """
+    size = int(strata.max()) + 1
+    inner, outer = (np.bincount(strata[side], minlength=size).astype(np.float64) for side in (inside, ~inside))
+    usable = (inner > 0) & (outer > 0)
+    if not usable.any():
+        return np.nan, np.nan
+    kept = usable[strata]
+    hits, inside, strata, codes = hits[kept], inside[kept], strata[kept], codes[kept]
+    both = inner + outer
+    weights = np.divide(inner * outer, both, out=np.zeros(size), where=usable)
+    share = np.bincount(strata, weights=hits, minlength=size) / np.maximum(both, 1)
+    # each image's part in the weighted sum of differences, around its stratum's share
+    parts = weights[strata] * (hits - share[strata]) * np.where(inside, 1 / inner[strata], -1 / outer[strata])
+    variance = (weights * both / np.maximum(both - 1, 1) * share * (1 - share)).sum()
+    gap = float(parts.sum() / weights.sum())
+    if variance == 0:
+        return gap, 1.0
+    together = np.bincount(np.unique(codes, return_inverse=True)[1], weights=parts)
+    variance *= max(1.0, float((together**2).sum() / (parts**2).sum()))
+    return gap, float(2 * norm.sf(abs(parts.sum()) / variance**0.5))

@@ -11,7 +11,7 @@ import pandas as pd
 from danil.statistics.bootstrap import RESAMPLES, Bootstrap, bootstrapped, group_codes
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Flags, Integers, Predictions, PredictionsError, Texts
-from danil.statistics.proportions import Estimate, proportion, shares_differ
+from danil.statistics.proportions import Estimate, proportion, stratified_gap
 from danil.statistics.scorer import Scorer
 
 SMALLEST = 20
@@ -25,6 +25,7 @@ MISSING = "unknown"
 class Subgroup:
     """Hold one subgroup: images, groups, accuracy, other metrics, and its gap in accuracy to all other images.
 
+    `gap` is as observed; `gap_alike` is at the same mix of labels (NaN without a common label), and what is tested.
     `p_holm` is corrected over all subgroups tested (NaN: too small to test); `flagged` where it is below 0.05.
     """
 
@@ -34,6 +35,7 @@ class Subgroup:
     groups: int
     metrics: dict[str, Estimate]
     gap: float
+    gap_alike: float
     p: float
     p_holm: float
     flagged: bool
@@ -50,8 +52,9 @@ def subgroup_results(
 ) -> list[Subgroup]:
     """Return the results of every subgroup with labelled images, in the order of columns and values.
 
-    Accuracy has a Wilson interval that respects groups; its gap is tested by a score test and corrected after Holm.
-    The other metrics have bootstrap intervals and no test. A gap in accuracy may come from another mix of classes.
+    Accuracy has a Wilson interval that respects groups; its gap at the same mix of labels is tested (Cochran, Mantel,
+    Haenszel, see `stratified_gap`) and corrected after Holm. The other metrics have bootstrap intervals and no test;
+    macro averages are over the classes that a subgroup holds, so they do not compare across subgroups.
 
     Args:
         predictions: of images; rows without label are left out.
@@ -71,9 +74,8 @@ def subgroup_results(
         )
     missing = [name for name in columns or () if name not in metadata]
     if missing:
-        raise PredictionsError(
-            f"`metadata` has no column `{missing[0]}`; it has {', '.join(map(str, metadata.columns))}."
-        )
+        there = f"it has {', '.join(map(str, metadata.columns))}" if len(metadata.columns) else "there is no metadata"
+        raise PredictionsError(f"`metadata` has no column `{missing[0]}`; {there}. Choose another for subgroups.")
     known = predictions.labelled()
     known.require_rows("subgroups")
     table = metadata.loc[predictions.labels >= 0].reset_index(drop=True)
@@ -87,29 +89,28 @@ def subgroup_results(
     found = bootstrapped(scorers, resamples=resamples, seed=seed)
     right = known.found == known.labels
     results = [
-        subgroup(
-            column, value, mask, right, codes, {name: estimate(values[name]) for name in metrics if name in values}
-        )
+        subgroup((column, value), mask, right, known.labels, codes, {name: estimate(values[name]) for name in metrics})
         for (column, value, mask), values in zip(parts, found, strict=True)
     ]
     return flagged(results)
 
 
 def subgroup(
-    column: str, value: str, mask: Flags, right: Flags, codes: Integers, metrics: dict[str, Estimate]
+    name: tuple[str, str], mask: Flags, right: Flags, labels: Integers, codes: Integers, metrics: dict[str, Estimate]
 ) -> Subgroup:
     """Return one subgroup, its p-value not yet corrected."""
     inside, outside = right[mask], right[~mask]
     groups = len(np.unique(codes[mask]))
     testable = min(groups, len(np.unique(codes[~mask]))) >= SMALLEST
+    alike, p = stratified_gap(right, mask, labels, codes)
     return Subgroup(
-        column,
-        value,
+        *name,
         len(inside),
         groups,
         {"accuracy": proportion(inside, codes[mask]), **metrics},
         float(inside.mean() - outside.mean()) if len(outside) else np.nan,
-        shares_differ(inside, outside, codes[mask], codes[~mask]) if testable else np.nan,
+        alike,
+        p if testable else np.nan,
         np.nan,
         False,
     )
