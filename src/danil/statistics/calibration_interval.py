@@ -1,7 +1,7 @@
 """Intervals of calibration errors, which the percentile bootstrap gets wrong.
 
-An ECE is a sum of absolute gaps, so chance alone makes it positive, and resampling adds chance again: for a calibrated
-network the percentile interval never holds the truth (docs/evaluation.md has the simulation). By the triangle
+An ECE is a sum of absolute gaps, so chance alone makes it positive, and resampling adds chance again: for a nearly
+calibrated network the percentile interval mostly misses the truth (docs/evaluation.md has the simulation). By the triangle
 inequality the error lies within ± Σ|error of a bin's gap| of the value; resampling tells how large that sum is.
 """
 

@@ -1,0 +1,105 @@
+"""Simulate how often 95 % intervals hold the truth, and how often `compare` claims a difference where there is none.
+
+    python benchmarks/interval_coverage.py          # about 5 minutes on one core; a share of 500 is known to ± 0.02
+
+Cohorts of 200 patients with 3 images each, of one label and with a shared part in the score; the truth is a cohort of
+200,000. Three networks: scores as drawn, × 0.7, × 2. Null: two methods of equal skill with
+5 seeds each on the same 300 images. Writes results/interval_coverage.json and the tables in docs/evaluation.md.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from danil.data.atomic import write_atomically
+from danil.statistics import Predictions, bootstrap
+from danil.statistics.calibration_interval import calibration_interval, gap_errors
+from danil.statistics.comparison import compared
+
+ROOT = Path(__file__).parents[1]
+MARKS = ("<!-- coverage: made by `python benchmarks/interval_coverage.py` -->", "<!-- end of coverage -->")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision", "brier", "nll", "ece")
+SHARPNESS = {"underconfident": 0.7, "as drawn": 1.0, "overconfident": 2.0}
+NULLS = {  # spreads of: seeds, images, seed × image
+    "seeds alike": (0.0, 1.0, 1.0),
+    "seeds differ little": (0.1, 1.0, 0.5),
+    "seeds differ much": (0.5, 1.0, 0.5),
+}
+TRIALS, NULL_TRIALS, RESAMPLES = 500, 300, 300
+
+
+def cohort(random: np.random.Generator, patients: int, sharpness: float) -> Predictions:
+    """Return predictions of 3 images per patient."""
+    label = random.integers(0, 3, patients)
+    patient = random.normal(size=(patients, 3)) * 0.8
+    patient[np.arange(patients), label] += 1.2
+    logits = sharpness * (np.repeat(patient, 3, axis=0) + random.normal(size=(3 * patients, 3)) * 0.6)
+    powers = np.exp(logits)
+    groups = [f"p{row // 3}" for row in range(3 * patients)]
+    return Predictions.of(np.repeat(label, 3), powers / powers.sum(1, keepdims=True), groups=groups)
+
+
+def coverage(sharpness: float) -> dict[str, float]:
+    """Return metric → share of cohorts whose interval holds the truth; for the ECE also the percentile interval's."""
+    random = np.random.default_rng(2)
+    truth = {
+        name: float(found.point)
+        for name, found in bootstrap(cohort(random, 200_000, sharpness), resamples=1)[0].items()
+        if name in METRICS
+    }
+    held = dict.fromkeys([*METRICS, "ece, percentile"], 0)
+    for trial in range(TRIALS):
+        table = cohort(random, 200, sharpness)
+        found = bootstrap(table, resamples=RESAMPLES, seed=trial)[0]
+        intervals = {name: found[name].interval() for name in METRICS}
+        errors = gap_errors(table, resamples=RESAMPLES, seed=trial)["ece"]
+        intervals |= {"ece, percentile": intervals["ece"], "ece": calibration_interval(found["ece"], errors)}
+        for name, (low, high) in intervals.items():
+            held[name] += bool(low <= truth[name.split(",")[0]] <= high)
+    return {name: count / TRIALS for name, count in held.items()}
+
+
+def false_positives(spreads: tuple[float, float, float]) -> float:
+    """Return the share of null comparisons with p < 0.05 in macro-F1."""
+    seed_spread, image_spread, residual = spreads
+    random = np.random.default_rng(11)
+    labels, false = np.arange(300) % 3, 0
+    for trial in range(NULL_TRIALS):
+        hardness = random.normal(size=300) * image_spread
+        methods: dict[str, list[Predictions]] = {}
+        for name in "ab":
+            skill = 1 + hardness + random.normal(size=(5, 1)) * seed_spread + random.normal(size=(5, 300)) * residual
+            logits = random.normal(size=(5, 300, 3)) * 0.3
+            logits[:, np.arange(300), labels] += skill
+            powers = np.exp(logits)
+            methods[name] = [Predictions.of(labels, one) for one in powers / powers.sum(2, keepdims=True)]
+        _, pairs = compared(methods, resamples=200, seed=trial, families=["confusion"])
+        false += pairs[0].differences["macro_f1"].p < 0.05
+    return false / NULL_TRIALS
+
+
+def text(record: dict[str, dict[str, float] | dict[str, dict[str, float]]]) -> str:
+    """Return the Markdown tables."""
+    held, null = record["coverage"], record["false_positives"]
+    lines = [f"| interval of | {' | '.join(held)} |", f"|---|{'---|' * len(held)}"]
+    lines += [
+        f"| {name} | {' | '.join(f'{held[key][name]:.3f}' for key in held)} |" for name in (*METRICS, "ece, percentile")
+    ]
+    lines += ["", "| null, 5 seeds per method | difference claimed (p < 0.05) |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {share:.3f} |" for name, share in null.items())])
+
+
+if __name__ == "__main__":
+    record = {
+        "trials": TRIALS,
+        "null_trials": NULL_TRIALS,
+        "coverage": {name: coverage(sharpness) for name, sharpness in SHARPNESS.items()},
+        "false_positives": {name: false_positives(spreads) for name, spreads in NULLS.items()},
+    }
+    write_atomically(ROOT / "results" / "interval_coverage.json", json.dumps(record, indent=1) + "\n")
+    document = ROOT / "docs" / "evaluation.md"
+    begin, end = map(re.escape, MARKS)
+    content = f"{MARKS[0]}\n{text(record)}\n{MARKS[1]}"
+    document.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, document.read_text(), flags=re.DOTALL))
