@@ -33,6 +33,17 @@ def test_the_interval_is_the_one_of_a_two_way_random_effects_analysis():
     assert (found.low, found.high) == pytest.approx((grand - half, grand + half), rel=0.01)
 
 
+def test_alike_seeds_on_few_groups_give_students_t_with_one_degree_less_than_groups():
+    samples = np.random.default_rng(3).normal(size=(4000, 1)).repeat(2, axis=1)
+    found = two_level([Bootstrap(np.array([0.5, 0.5]), samples)], 6)
+    assert found.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 5) * samples[:, 0].std(ddof=1))
+
+
+def test_one_training_each_never_has_a_p_value_of_zero():
+    found = two_level([Bootstrap(np.array([0.2]), np.linspace(0.1, 0.3, 500)[:, None])], 40)
+    assert found.p == 2 / 500
+
+
 def test_seeds_that_differ_in_nothing_but_seed_noise_give_students_paired_t_test():
     random = np.random.default_rng(1)
     first, second = random.normal(size=(2, 5))

@@ -1,8 +1,8 @@
 """Intervals of calibration errors, which the percentile bootstrap gets wrong.
 
 An ECE is a sum of absolute gaps, so chance alone makes it positive, and resampling adds chance again: for a nearly
-calibrated network the percentile interval mostly misses the truth (docs/evaluation.md has the simulation). By the triangle
-inequality the error lies within ± Σ|error of a bin's gap| of the value; resampling tells how large that sum is.
+calibrated network the percentile interval mostly misses the truth (docs/evaluation.md has the simulation). By the
+triangle inequality the error lies within ± Σ|error of a bin's gap| of the value; resampling tells how large that sum is.
 """
 
 import numpy as np
