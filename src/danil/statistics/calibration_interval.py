@@ -2,7 +2,7 @@
 
 An ECE is a sum of absolute gaps, so chance alone makes it positive, and resampling adds chance again: for a nearly
 calibrated network the percentile interval mostly misses the truth (docs/evaluation.md has the simulation). By the
-triangle inequality the error lies within ± Σ|error of a bin's gap| of the value; resampling tells how large that sum is.
+triangle inequality the error lies within ± Σ|error of a bin's gap| of the value; resampling tells that sum.
 """
 
 import numpy as np
