@@ -84,6 +84,11 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_images():
     assert mcnemar_p(one, other) == pytest.approx(stats.binomtest(12, 15).pvalue)
 
 
+def test_mcnemar_with_many_discordant_images_is_the_corrected_chi_square():
+    one, other = hits([1] * 40 + [0] * 20 + [1] * 50), hits([0] * 40 + [1] * 20 + [1] * 50)
+    assert mcnemar_p(one, other) == pytest.approx(stats.chi2.sf((40 - 20 - 1) ** 2 / 60, 1))
+
+
 def test_p_values_are_corrected_after_holm(made):
     truth = made(n=400).labels
     tables = {
