@@ -12,18 +12,40 @@ def split(
     kind: Annotated[
         Literal["auto", "random", "grouped", "official", "column"], typer.Option(help="How the images are divided.")
     ] = "auto",
-    test: Annotated[float, typer.Option(help="Share of images in the test part.")] = 0.2,
+    test: Annotated[
+        float | None, typer.Option(help="Share of images in the test part; 0.2 unless --folds sets it.")
+    ] = None,
     validation: Annotated[float, typer.Option(help="Share of images in the validation part.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="Write K splits, FILE-fold1.csv …; each image is tested in one.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Points by which a class share or a part's size may be off without a warning.")
+    ] = 2.0,
 ) -> None:
     """Divide a data set into train, validation and test, print the class shares and write the split with its digest.
 
     Example: danil split ham10000:HAM10000 --kind grouped --test 0.3 --validation 0 --out ham-split.csv
     Use it: danil train ham10000:HAM10000 --set split.file=ham-split.csv --out runs/ham
+    Example: danil split ham10000:HAM10000 --folds 5 --out ham.csv
     """
     from danil.data import assign_splits, read_source, split_summary, write_split
+    from danil.data import folds as divided_in_folds
 
-    manifest = assign_splits(read_source(data), kind, test=test, validation=validation, seed=seed)
-    typer.echo(split_summary(manifest))
-    digest = write_split(out, manifest)
-    typer.echo(f"split: {out} (digest {digest})")
+    if folds is not None and test is not None:
+        raise typer.BadParameter(f"`--folds {folds}` tests 1/{folds} of the images in each; leave `--test` out.")
+    manifest, share = read_source(data), (0.2 if test is None else test)
+    if folds is None:
+        divided = [assign_splits(manifest, kind, test=share, validation=validation, seed=seed)]
+        files = [out]
+    else:
+        divided, share = divided_in_folds(manifest, folds, seed, validation, kind), 1 / folds
+        files = [out.with_name(f"{out.stem}-fold{place}{out.suffix}") for place in range(1, folds + 1)]
+    drawn = kind in ("random", "grouped") or folds is not None
+    for file, one in zip(files, divided, strict=True):
+        summary = split_summary(one)
+        typer.echo(summary)
+        for miss in summary.misses({"test": share, "validation": validation} if drawn else None, tolerance / 100):
+            typer.echo(f"warning: {miss}", err=True)
+        typer.echo(f"split: {file} (digest {write_split(file, one)})")

@@ -8,8 +8,9 @@ from danil.data.decoding import ImageError, read_image
 from danil.data.files import FileImages, UnreadableImages, image_files, unreadable, without
 from danil.data.loading import loader
 from danil.data.manifest import DataError, Manifest
+from danil.data.shares import split_summary
 from danil.data.sources import read_source
-from danil.data.split_files import read_split, split_summary, write_split
+from danil.data.split_files import read_split, write_split
 from danil.data.splits import assign_splits, folds, limit
 from danil.data.transforms import resized, squared
 

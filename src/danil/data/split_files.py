@@ -1,7 +1,7 @@
-"""Splits on disk, and what a split looks like in numbers."""
+"""Splits on disk."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -67,36 +67,3 @@ def check_paths(path: str | Path, table: pd.DataFrame, manifest: Manifest) -> No
     ):
         if wrong:
             raise DataError(f"split `{path}` {what.format(counted(wrong, 'image'))}. Make a new one by `danil split`.")
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    """Hold a split's numbers; its text is a table for people.
-
-    `counts`: images per class (rows) and part (columns). `deviation`: the largest difference between a class's share of
-    a part and its share of all images. `divided_groups`: groups with images in more than one part.
-    """
-
-    counts: pd.DataFrame
-    deviation: float
-    divided_groups: int
-
-    def __str__(self) -> str:
-        whole = pd.concat([self.counts, self.counts.sum().to_frame("all").T])
-        return (
-            f"{whole.to_string()}\nlargest deviation of a class share: {100 * self.deviation:.2f} points; "
-            f"groups in more than one part: {self.divided_groups}"
-        )
-
-
-def split_summary(manifest: Manifest) -> SplitSummary:
-    """Return the numbers of a divided manifest (main task; images without a label or part are not counted)."""
-    table = manifest.table[[manifest.task, "split", "group"]].dropna(subset=["split"])
-    counts = pd.crosstab(table[manifest.task], table["split"])
-    columns = [part for part in PARTS if part in counts]
-    counts = counts.reindex(index=list(manifest.classes), columns=columns, fill_value=0)
-    counts.index.name = counts.columns.name = None
-    shares, overall = counts / counts.sum().clip(lower=1), counts.sum(axis=1) / max(1, counts.to_numpy().sum())
-    deviation = float(shares.sub(overall, axis=0).abs().to_numpy().max(initial=0.0))
-    spread = table.groupby("group")["split"].nunique()
-    return SplitSummary(counts, deviation, int((spread > 1).sum()))

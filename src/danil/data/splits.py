@@ -1,7 +1,7 @@
 """Dividing a data set into train, validation and test, into folds, and drawing a smaller one."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -52,8 +52,19 @@ def assign_splits(
             )
         shares = {"train": 1 - test - validation, "validation": validation, "test": test}
         divided = with_parts(manifest, dealt(manifest, list(shares.values()), seed, chosen == "grouped"), PARTS)
+        check_filled(divided, shares)
     warn_of_gaps(divided)
     return divided
+
+
+def check_filled(manifest: Manifest, shares: Mapping[str, float]) -> None:
+    """Raise `DataError` unless each part that was asked for got images."""
+    empty = [part for part, share in shares.items() if share > 0 and not (manifest.table["split"] == part).any()]
+    if empty:
+        raise DataError(
+            f"`{manifest.source}` cannot be divided so: no image is left for {counted(empty, 'part')}, since there are "
+            f"only {manifest.table['group'].nunique()} groups. Ask for a larger share, or divide by `--kind random`."
+        )
 
 
 def check_shares(test: float, validation: float) -> None:
@@ -156,18 +167,40 @@ def warn_of_gaps(manifest: Manifest) -> None:
             )
 
 
-def folds(manifest: Manifest, k: int, seed: int = 0) -> list[Manifest]:
-    """Return `k` manifests, each image in the test part of exactly one and in train in all others; groups stay whole.
+def folds(
+    manifest: Manifest, k: int, seed: int = 0, validation: float = 0.0, kind: SplitKind = "auto"
+) -> list[Manifest]:
+    """Return `k` manifests, each image in the test part of exactly one and in no test part of the others.
+
+    Args:
+        manifest: what to divide; parts it has are left aside.
+        k: how many.
+        seed: of the draw.
+        validation: share of all images, taken out of the train part of each; at most what `1/k` leaves.
+        kind: `grouped` keeps every group whole; `random` does not; `auto` does where groups are known.
 
     Raises:
-        DataError: `k` below 2 or above the number of groups, or fewer than two classes.
+        DataError: `k` below 2 or above the number of groups (images for `random`), fewer than two classes, no groups
+            for `grouped`, a kind that is no draw. A part that lacks a class is a warning.
     """
     check_classes(manifest)
-    groups = manifest.table["group"].nunique()
-    if not 2 <= k <= groups:
-        raise DataError(f"`k` is {k}; it must lie between 2 and the number of groups, {groups}.")
-    fold = dealt(manifest, [1 / k] * k, seed, grouped=True)
-    return [with_parts(manifest, (fold == index).astype(np.int64), ("train", "test")) for index in range(k)]
+    if kind not in ("auto", "grouped", "random"):
+        raise DataError(f"folds are drawn, so `kind` cannot be `{kind}`. Choose `grouped` or `random`.")
+    if kind == "grouped" and not manifest.grouped:
+        raise DataError(f"`{manifest.source}` has no groups to keep together in folds. Choose `random`.")
+    grouped = kind != "random" and manifest.grouped
+    units, what = (manifest.table["group"].nunique(), "groups") if grouped else (len(manifest), "images")
+    if not 2 <= k <= units:
+        raise DataError(f"`k` is {k}; it must lie between 2 and the number of {what}, {units}.")
+    check_shares(1 / k, validation)
+    alone = manifest if grouped else replace(manifest, table=manifest.table.assign(group=manifest.table["path"]))
+    fold = dealt(alone, [1 / k] * k, seed, grouped=True)
+    divided = [with_parts(alone, (fold == place).astype(np.int64), ("train", "test")) for place in range(k)]
+    made = [carved(one, validation, seed) for one in divided]
+    whole = [replace(one, table=one.table.assign(group=manifest.table["group"])) for one in made]
+    for one in whole:
+        warn_of_gaps(one)
+    return whole
 
 
 def limit(manifest: Manifest, images: int, seed: int = 0) -> Manifest:
