@@ -164,6 +164,59 @@ def test_folds_test_every_image_once_and_keep_groups_whole():
             folds(GROUPED, k)
 
 
+def test_folds_have_equal_class_shares_and_a_validation_part():
+    for place, fold in enumerate(folds(GROUPED, 4, validation=0.15)):
+        summary = split_summary(fold)
+        assert (summary.divided_groups, summary.misses({"test": 0.25, "validation": 0.15})) == (0, []), place
+        assert summary.counts.sum().sum() == 900
+
+
+def test_random_folds_keep_the_groups_in_the_manifest_but_not_together():
+    parts = folds(GROUPED, 3, kind="random")
+    assert all(fold.table["group"].equals(GROUPED.table["group"]) for fold in parts)
+    assert split_summary(parts[0]).divided_groups > 100
+    assert np.stack([(fold.table["split"] == "test").to_numpy() for fold in parts]).sum() == 900
+
+
+def test_folds_repeat_themselves_whatever_the_order_of_rows():
+    first = [fold.table.set_index("path")["split"] for fold in folds(GROUPED, 3, seed=4, validation=0.1)]
+    turned = folds(GROUPED.take(range(899, -1, -1)), 3, seed=4, validation=0.1)
+    for one, other in zip(first, turned, strict=True):
+        pd.testing.assert_series_equal(one, other.table.set_index("path")["split"].loc[one.index])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "options", "words"),
+    [
+        (UNEVEN, {"kind": "grouped"}, "no groups"),
+        (GROUPED, {"kind": "official"}, "cannot be `official`"),
+        (GROUPED, {"validation": 0.8}, "leave no images to train on"),
+        (cohort("ab" * 4, groups=list("uuuuvvvv")), {}, "number of groups, 2"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(manifest, options, words):
+    with pytest.raises(DataError, match=words):
+        folds(manifest, 3, **options)
+
+
+def test_a_part_that_no_group_is_left_for_is_a_miss():
+    divided = assign_splits(cohort("ab" * 10, groups=["u"] * 18 + ["v"] * 2), "grouped", test=0.1, validation=0.3)
+    found = split_summary(divided).misses({"test": 0.1, "validation": 0.3})
+    assert "test has 0.0% of the images, 10.0% were wanted (tolerance 2 points). Groups are kept whole" in found[0]
+
+
+def test_misses_name_the_share_the_part_and_the_reason():
+    # Train: a 3/4, b 1/4; test: b 2/2; all: a 3/6. Test holds 2/6 of the images.
+    summary = split_summary(cohort("aaabbb", groups=list("uuuvww"), parts=["train"] * 4 + ["test"] * 2))
+    found = summary.misses({"test": 0.2}, tolerance=0.02)
+    assert found[0].startswith("test has 33.3% of the images, 20.0% were wanted (tolerance 2 points).")
+    assert "`a` is 75.0% of train, 50.0% of all" in found[1]
+    assert len(found) == 5
+    assert all("the largest has 3 images" in text for text in found)
+    assert summary.misses({"test": 0.2}, tolerance=0.6) == []
+    assert "b    1 (25.0%)  2 (100.0%)   3 (50.0%)" in str(summary)
+
+
 def test_a_limit_draws_each_part_with_its_class_shares():
     divided = assign_splits(UNEVEN, "random", test=0.3)
     small = limit(divided, 100)

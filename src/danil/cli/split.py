@@ -42,10 +42,11 @@ def split(
     else:
         divided, share = divided_in_folds(manifest, folds, seed, validation, kind), 1 / folds
         files = [out.with_name(f"{out.stem}-fold{place}{out.suffix}") for place in range(1, folds + 1)]
-    drawn = kind in ("random", "grouped") or folds is not None
+    own = kind in ("official", "column") or (kind == "auto" and {"train", "test"} <= set(manifest.table["split"]))
     for file, one in zip(files, divided, strict=True):
         summary = split_summary(one)
         typer.echo(summary)
-        for miss in summary.misses({"test": share, "validation": validation} if drawn else None, tolerance / 100):
+        wanted = None if own and folds is None else {"test": share, "validation": validation}
+        for miss in summary.misses(wanted, tolerance / 100):
             typer.echo(f"warning: {miss}", err=True)
         typer.echo(f"split: {file} (digest {write_split(file, one)})")

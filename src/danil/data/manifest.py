@@ -139,4 +139,5 @@ def counted(names: Iterable[str], noun: str) -> str:
     """Return a count and the first few names: `7 files (a, b, c …)`."""
     listed = list(names)
     shown = ", ".join(f"`{name}`" for name in listed[:5]) + (" …" if len(listed) > 5 else "")
-    return f"{len(listed)} {noun}{'' if len(listed) == 1 else 's'} ({shown})"
+    ending = "" if len(listed) == 1 else "es" if noun.endswith("s") else "s"
+    return f"{len(listed)} {noun}{ending} ({shown})"

@@ -1,7 +1,7 @@
 """Dividing a data set into train, validation and test, into folds, and drawing a smaller one."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -52,19 +52,8 @@ def assign_splits(
             )
         shares = {"train": 1 - test - validation, "validation": validation, "test": test}
         divided = with_parts(manifest, dealt(manifest, list(shares.values()), seed, chosen == "grouped"), PARTS)
-        check_filled(divided, shares)
     warn_of_gaps(divided)
     return divided
-
-
-def check_filled(manifest: Manifest, shares: Mapping[str, float]) -> None:
-    """Raise `DataError` unless each part that was asked for got images."""
-    empty = [part for part, share in shares.items() if share > 0 and not (manifest.table["split"] == part).any()]
-    if empty:
-        raise DataError(
-            f"`{manifest.source}` cannot be divided so: no image is left for {counted(empty, 'part')}, since there are "
-            f"only {manifest.table['group'].nunique()} groups. Ask for a larger share, or divide by `--kind random`."
-        )
 
 
 def check_shares(test: float, validation: float) -> None:
