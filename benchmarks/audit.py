@@ -167,7 +167,7 @@ def tables(record: dict[str, object]) -> str:
             f"load of {took['load_before']:.0f} by other programs; {took['peak_mebibytes']:,} MiB at the peak, "
             f"of which {took['mebibytes_before']:,} MiB are Python and its libraries.",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(["", record["note"]] if "note" in record else [])])
 
 
 if __name__ == "__main__":

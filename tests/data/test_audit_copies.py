@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from danil.data.audit_copies import exact_duplicates, near_duplicates
-from danil.data.audit_fingerprints import PROBES, SIDE, candidates, coefficients, window_matrix
+from danil.data.audit_fingerprints import PROBES, SIDE, candidates, coefficients, normalised, window_matrix
 from danil.data.audit_images import looks, small
-from danil.data.audit_registration import THRESHOLD, aligned, normalised, similarities
+from danil.data.audit_registration import THRESHOLD, aligned, similarities
 from danil.data.files import FileImages
 from danil.data.manifest import assembled
 from data.pictures import TWINS, texture
@@ -89,7 +89,7 @@ def test_alignment_finds_a_known_window():
     place = np.array([[0.93, 0.04, 0.97, 0.01]], np.float32)
     crop = window_matrix(0.93, 0.04) @ whole @ window_matrix(0.97, 0.01).T
     start = np.array([[0.95, 0.025, 0.95, 0.025]], np.float32)
-    np.testing.assert_allclose(aligned(normalised(whole), normalised(crop), start, 12), place, atol=0.004)
+    np.testing.assert_allclose(aligned(normalised(whole, 2), normalised(crop, 2), start, 12), place, atol=0.004)
 
 
 def test_identical_pixels_count_as_identical_whatever_the_format(tmp_path):

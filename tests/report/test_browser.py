@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from danil.data import audit_data, read_source
 from danil.evaluation import evaluate_run
-from danil.report import write_run_report
+from danil.report import write_audit_report, write_run_report
 from danil.report.page import page
+from data.pictures import texture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
@@ -35,11 +37,24 @@ def chromium(tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="module")
-def report(make_run):
-    folder = make_run("browser")
-    evaluate_run(folder.path, resamples=50)
-    return write_run_report(folder.path)
+@pytest.fixture(scope="module", params=["run", "audit"])
+def report(request, make_run, tmp_path_factory):
+    if request.param == "run":
+        folder = make_run("browser")
+        evaluate_run(folder.path, resamples=50)
+        return write_run_report(folder.path)
+    return audit_report(tmp_path_factory.mktemp("audit"))
+
+
+def audit_report(folder: Path) -> Path:
+    """Return the audit page of ten pairs of copies with different labels, names long and odd, and a broken file."""
+    for place in range(10):
+        for label in ("a", "b"):
+            (folder / "data" / label).mkdir(parents=True, exist_ok=True)
+            texture(place).save(folder / "data" / label / f"{'a_long_name_without_a_break_' * 4}{place}&<{label}>.png")
+    (folder / "data" / "b" / "broken.png").write_bytes(b"")
+    manifest = read_source(str(folder / "data"))
+    return write_audit_report(audit_data(manifest), manifest, folder / "audit.html")
 
 
 def complaints(stderr: str) -> list[str]:

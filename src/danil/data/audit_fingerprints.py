@@ -1,9 +1,9 @@
 """Which pictures of a set may be the same: fingerprints of low frequencies, compared all with all.
 
-A fingerprint is a perceptual hash that is not rounded to bits: the low DCT coefficients of a small grey picture, each
-less its mean over the set and divided by its spread there, so that what all pictures of a set share (the dark surround
-of a fundus photograph, the vignette of a dermatoscope) does not make them alike. A cropped copy is found because every
-picture also has fingerprints of its own crops (`PROBES`).
+A fingerprint is a perceptual hash that is not rounded to bits: the low DCT coefficients of a small grey picture,
+normalised locally (which takes the exposure away), each less its mean over the set and divided by its spread there, so
+that what all pictures of a set share (the dark surround of a fundus photograph, the vignette of a dermatoscope) does
+not make them alike. A cropped copy is found because every picture also has fingerprints of its crops (`PROBES`).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from scipy.fft import dct
 SIDE = 64
 """Pixels of the small grey pictures."""
 
-FREQUENCIES = 16
+LOWEST, FREQUENCIES = 3, 16
+"""Least and largest sum of the two frequencies of a coefficient, the latter excluded."""
+
 NEIGHBOURS = 6
 LEAST = 0.45
 """Cosine of fingerprints below which two pictures are not looked at any further."""
@@ -57,17 +59,30 @@ def window_matrix(size: float, edge: float) -> Floats:
     return matrix
 
 
-def coefficients(pictures: Bytes, probe: tuple[float, float, float]) -> Floats:
-    """Return the low DCT coefficients of a window of each picture, without the mean: `(N, F)`."""
+def blur_matrix(side: int, sigma: float) -> Floats:
+    """Return the matrix that blurs `side` pixels by a Gaussian, the edges weighted anew."""
+    distance = np.subtract.outer(np.arange(side), np.arange(side))
+    weights = np.exp(-0.5 * (distance / sigma) ** 2)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def normalised(pictures: Floats, sigma: float) -> Floats:
+    """Return pictures less their local mean (Gaussian, `sigma` pixels), divided by their local contrast."""
+    side = pictures.shape[1]
+    blur, wide = blur_matrix(side, sigma), blur_matrix(side, 2 * sigma)
+    detail = pictures - blur @ pictures @ blur.T
+    contrast = np.sqrt(np.maximum(wide @ detail**2 @ wide.T, 0))
+    return detail / (contrast + 0.1 * contrast.mean((1, 2), keepdims=True) + 2)
+
+
+def coefficients(pictures: Floats, probe: tuple[float, float, float]) -> Floats:
+    """Return the low DCT coefficients of a window of each picture: `(N, F)`."""
     basis = dct(np.eye(SIDE), axis=0, norm="ortho")[:FREQUENCIES].astype(np.float32)
     size, top, left = probe
     rows, columns = basis @ window_matrix(size, top), basis @ window_matrix(size, left)
     order = np.add.outer(np.arange(FREQUENCIES), np.arange(FREQUENCIES))
-    kept = (order > 0) & (order < FREQUENCIES)
-    found = [
-        rows @ block.astype(np.float32) @ columns.T for block in np.array_split(pictures, -(-len(pictures) // 512))
-    ]
-    return np.asarray(np.concatenate(found)[:, kept], dtype=np.float32)
+    found = rows @ pictures @ columns.T
+    return np.asarray(found[:, (order >= LOWEST) & (order < FREQUENCIES)], dtype=np.float32)
 
 
 def fingerprints(pictures: Bytes) -> Floats:
@@ -75,15 +90,18 @@ def fingerprints(pictures: Bytes) -> Floats:
 
     Mean and spread are shrunk towards those of `PRIOR` pictures with mean 0, which matters to very small sets only.
     """
-    whole = coefficients(pictures, PROBES[0])
-    count, power = len(whole), (whole**2).mean(0)
+    parts: list[Floats] = []
+    for block in np.array_split(pictures, -(-len(pictures) // 512)):
+        level = normalised(block.astype(np.float32), 4)
+        parts.append(np.stack([coefficients(level, probe) for probe in PROBES]))
+    made = np.concatenate(parts, axis=1)
+    count, power = made.shape[1], (made[0] ** 2).mean(0)
     trust = count / (count + PRIOR)
-    mean = trust * whole.mean(0)
-    spread = np.sqrt(trust * whole.var(0) + (1 - trust) * power) + 1e-3
-    made = np.empty((len(PROBES), *whole.shape), np.float32)
-    for place, probe in enumerate(PROBES):
-        found = ((whole if place == 0 else coefficients(pictures, probe)) - mean) / spread
-        made[place] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    mean, spread = trust * made[0].mean(0), np.sqrt(trust * made[0].var(0) + (1 - trust) * power) + 1e-3
+    made -= mean
+    made /= spread
+    for one in made:
+        one /= np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-6)
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from danil.data.audit_fingerprints import PROBES, Bytes, Candidates, Floats, Integers
+from danil.data.audit_fingerprints import PROBES, Bytes, Candidates, Floats, Integers, normalised
 from danil.data.files import threads
 
 THRESHOLD = 0.55
@@ -43,13 +43,13 @@ def chunk_similarities(pictures: Bytes, found: Candidates, rows: Integers) -> Fl
     """Return the similarity of these pairs."""
     wholes, crops = (pictures[part[rows]].astype(np.float32) for part in (found.wholes, found.crops))
     start = np.array([[size, top, size, left] for size, top, left in PROBES], np.float32)
-    small = [normalised(halved(part)) for part in (wholes, crops)]
+    small = [normalised(halved(part), 2) for part in (wholes, crops)]
     places = aligned(small[0], small[1], start[found.probes[rows]], 4)
     coarse = block_quartile(small[0], small[1], places)
     answer = np.zeros(len(rows), np.float32)
     left = np.flatnonzero(coarse >= COARSE)
     if len(left):
-        large = [normalised(part[left]) for part in (wholes, crops)]
+        large = [normalised(part[left], 2) for part in (wholes, crops)]
         places = aligned(large[0], large[1], places[left], 3)
         answer[left] = block_quartile(large[0], large[1], places)
     return answer
@@ -59,22 +59,6 @@ def halved(pictures: Floats) -> Floats:
     """Return pictures at half their size."""
     half = pictures.shape[1] // 2
     return pictures.reshape(len(pictures), half, 2, half, 2).mean((2, 4))
-
-
-def blur_matrix(side: int, sigma: float) -> Floats:
-    """Return the matrix that blurs `side` pixels by a Gaussian, the edges weighted anew."""
-    distance = np.subtract.outer(np.arange(side), np.arange(side))
-    weights = np.exp(-0.5 * (distance / sigma) ** 2)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-
-
-def normalised(pictures: Floats) -> Floats:
-    """Return pictures less their local mean, divided by their local contrast."""
-    side = pictures.shape[1]
-    blur, wide = blur_matrix(side, 2), blur_matrix(side, 4)
-    detail = pictures - blur @ pictures @ blur.T
-    contrast = np.sqrt(np.maximum(wide @ detail**2 @ wide.T, 0))
-    return detail / (contrast + 0.1 * contrast.mean((1, 2), keepdims=True) + 2)
 
 
 def sampling(size: Floats, edge: Floats, side: int) -> tuple[Floats, Floats, Bools]:
