@@ -86,7 +86,8 @@ def exact_findings(found: ExactDuplicates) -> Iterator[Finding]:
         "exact_duplicates",
         "warning",
         f"{plural(found.groups, 'set')} of identical images ({plural(found.files, 'file')}){same}.",
-        "Keep one image of each set, or give all of a set the same group, so that a split keeps them together.",
+        "Keep one image of each set, or give all of a set one group (`groups=identical`), so that a split keeps them "
+        "together.",
     )
 
 
