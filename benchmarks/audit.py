@@ -148,7 +148,7 @@ def recorded(**news: object) -> dict[str, object]:
 def tables(record: dict[str, object]) -> str:
     """Return the Markdown of the record."""
     lines = [
-        f"| set | {' | '.join(KINDS)} | different originals taken for copies | confirmed by looking |",
+        f"| set | {' | '.join(KINDS)} | reported among the originals | confirmed by looking |",
         "|---" * (len(KINDS) + 3) + "|",
     ]
     for name, one in record["twins"].items():
