@@ -28,7 +28,7 @@ class SplitSummary:
     def __str__(self) -> str:
         whole = pd.concat([self.counts, self.counts.sum().to_frame("all").T])
         whole["all"] = whole.sum(axis=1)
-        total = max(1, int(whole.loc["all", "all"]))
+        total = max(1, int(self.counts.to_numpy().sum()))
         shares = whole / whole.loc["all"].clip(lower=1)
         shares.loc["all"] = whole.loc["all"] / total
         cells = {name: [cell(*pair) for pair in zip(whole[name], shares[name], strict=True)] for name in whole}
