@@ -58,6 +58,13 @@ class InPlace(Block):
         return functional.relu(self.convolution(x), inplace=True)
 
 
+class Overwritten(Block):
+    """Change a convolution's output in place by something else than ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(functional.silu(self.convolution(x), inplace=True))
+
+
 class ReadBetween(Block):
     """Read a convolution's output before it is rectified in place, in eval mode only."""
 
@@ -69,30 +76,30 @@ class ReadBetween(Block):
 
 class OnlyInTraining(Block):
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolution(x * 2 if self.training else x).tanh()
+        return self.norm(self.convolution(x * 2 if self.training else x))
 
 
 class Noisy(Block):
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolution(x + torch.randn_like(x)).tanh()
+        return self.norm(self.convolution(x + torch.randn_like(x)))
 
 
 class Dropped(Block):
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolution(functional.dropout(x, 0.5, self.training)).tanh()
+        return self.norm(self.convolution(functional.dropout(x, 0.5, self.training)))
 
 
 class StochasticDepth(Block):
     def forward(self, x: Tensor) -> Tensor:
         keep = x.new_empty(len(x), 1, 1, 1).bernoulli_(0.5) if self.training else 1.0
-        return x + keep * self.convolution(x).tanh()
+        return x + keep * self.norm(self.convolution(x))
 
 
 class Mixing(Block):
     """Let images influence each other by something else than BatchNorm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolution(x - x.mean(0, keepdim=True)).tanh()
+        return self.norm(self.convolution(x - x.mean(0, keepdim=True)))
 
 
 class OwnWeight(Block):
@@ -100,7 +107,7 @@ class OwnWeight(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.convolution.weight * (1.5 if self.training else 1)
-        return functional.conv2d(x, weight, padding=1).tanh()
+        return self.norm(functional.conv2d(x, weight, padding=1))
 
 
 class Shifted(Block):
@@ -113,13 +120,13 @@ class Shifted(Block):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             self.shift += 1
-        return self.convolution(x + self.shift).tanh()
+        return self.norm(self.convolution(x + self.shift))
 
 
 class OtherPrecision(Block):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            return self.convolution(x).tanh()
+            return self.norm(self.convolution(x))
 
 
 class Shared(Block):
@@ -139,6 +146,7 @@ SAFE = {
     "shared": Shared,
 }
 HOSTILE = {
+    "overwritten": Overwritten,
     "read_between": ReadBetween,
     "only_in_training": OnlyInTraining,
     "noisy": Noisy,
@@ -150,6 +158,9 @@ HOSTILE = {
     "other_precision": OtherPrecision,
 }
 BLOCKS = SAFE | HOSTILE
+COMPUTED = {"overwritten": 5, "stochastic_depth": 5, "read_between": 9}
+"""Of 4 convolutions in each pass: all of the first, and of the second those at and behind the hostile block (2), only
+its own (1), only those behind it (1); or 1 in a pass found void and then all 4 of another."""
 
 
 def network(*names: str) -> nn.Sequential:
@@ -160,7 +171,9 @@ def network(*names: str) -> nn.Sequential:
 
 def batch(memory_format: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, Tensor]:
     images = torch.randn(5, 3, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    return images.contiguous(memory_format=memory_format), torch.tensor([0, 1, 2, 0, 1])
+    return images.contiguous(memory_format=memory_format), torch.tensor(
+        [0, -1, 2, -1, 1]
+    )  # −1: unknown, so no second pass
 
 
 def found(model: nn.Module, images: Tensor, labels: Tensor, **options: object) -> tuple[list[Tensor], int]:
@@ -204,10 +217,7 @@ def test_no_convolution_of_an_ordinary_network_is_computed_twice(name):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_network_that_differs_between_the_passes_gets_what_it_would_compute(name):
     few, many = assert_same(network("relu", name, "relu"), *batch())
-    if name == "read_between":  # found out too late: the pass is run again without recalling
-        assert many < few < 1.5 * many
-    else:
-        assert many > few > many / 2
+    assert (few, many) == (COMPUTED.get(name, 6), 8)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -241,15 +251,13 @@ def test_under_autocast_the_recalled_output_has_the_precision_of_the_pass(dtype)
     assert few == many == 3
 
 
-def test_images_that_the_network_changes_are_not_taken_for_the_same():
-    class Centred(nn.Sequential):
+def test_images_that_changed_since_the_first_pass_are_not_taken_for_the_same():
+    class Destructive(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
-            if not x.requires_grad:
-                x.sub_(0.5)
-            return super().forward(x)
+            logits = super().forward(x)
+            return logits if x.requires_grad else (logits, x.zero_())[0]
 
-    model, (images, labels) = Centred(*network("relu")), batch()
-    _, count = found(model, images, labels)
+    _, count = found(Destructive(*network("relu")), *batch())
     assert count == 4
 
 
