@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from danil.objectives import DistractorAware
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.recall import Recall
-from danil.objectives.row_operations import rows
+from danil.objectives.row_operations import ROW_WISE, rows
 from objectives.networks import gradients
 
 
@@ -287,3 +287,27 @@ def test_rows_keep_the_memory_format_and_are_no_view():
         assert torch.equal(chosen, torch.stack([images[1], images[4]]))
         assert chosen.is_contiguous(memory_format=memory_format)
         assert chosen._base is None
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "separate"),
+    [
+        (torch.cat, lambda x: ([x, x], 1), True),
+        (torch.cat, lambda x: ([x, x], -4), False),
+        (Tensor.mean, lambda x: (x, (2, -1)), True),
+        (Tensor.mean, lambda x: (x, (-4, 1)), False),
+        (Tensor.mean, lambda x: (x,), False),
+        (torch.flatten, lambda x: (x, 1), True),
+        (torch.flatten, lambda x: (x,), False),
+        (functional.pad, lambda x: (x, (1, 1, 0, 1)), True),
+        (functional.pad, lambda x: (x, (0, 0, 0, 0, 0, 0, 1, 1)), False),
+        (functional.layer_norm, lambda x: (x, (2, 2)), True),
+        (functional.layer_norm, lambda x: (x, x.shape), False),
+        (functional.max_pool2d, lambda x: (x, 2), True),
+        (functional.max_pool2d, lambda x: (x[0], 2), False),
+        (torch.conv2d, lambda x: (x, x), True),
+        (torch.conv2d, lambda x: (x[0], x), False),
+    ],
+)
+def test_calls_that_mix_images_are_told_from_those_that_do_not(function, arguments, separate):
+    assert ROW_WISE[function](*arguments(torch.zeros(2, 2, 2, 2))) is separate
