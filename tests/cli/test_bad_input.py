@@ -41,7 +41,7 @@ CASES = {
     "empty folder": (lambda f: (f / "empty").mkdir() or f / "empty", ["empty"]),
     "one class": (lambda f: images(f / "one", a=6), ["one", "class"]),
     "a class with one image": (lambda f: images(f / "lone", a=6, b=1), ["b"]),
-    "CSV without the column": (lambda f: table(f / "t", "path,dx\n" + ROWS), ["cohort.csv", "label", "dx"]),
+    "CSV without the column": (lambda f: table(f / "t", "path,kind\n" + ROWS), ["cohort.csv", "label", "kind"]),
     "CSV with an empty label": (lambda f: table(f / "t", "path,label\n" + ROWS + "a/0.png,\n"), ["cohort.csv"]),
     "CSV with a missing file": (lambda f: table(f / "t", "path,label\n" + ROWS + "a/99.png,x\n"), ["a/99.png"]),
     "CSV with a header only": (lambda f: table(f / "t", "path,label\n"), ["cohort.csv"]),

@@ -86,7 +86,7 @@ def test_images_may_lie_elsewhere(cohort, tmp_path):
         ("", ["is empty"]),
         ("image,label\n", ["no rows"]),
         ("image,label\n,\n\n", ["no rows"]),
-        ("file,dx\na.png,x\n", ["no column for `label`", "file, dx", "?label=COLUMN"]),
+        ("file,kind\na.png,x\n", ["no column for `label`", "file, kind", "?label=COLUMN"]),
         ("name,label\na.png,x\n", ["no column for `image`", "name, label"]),
         ("image,label\na.png,x\nb.png,\nc.png,\n", ["`label` is empty in 2 rows (3, 4)"]),
         ("image,label\n,x\n", ["`image` is empty in 1 row (2)"]),
