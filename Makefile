@@ -10,7 +10,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "danil needs Python 3.11 or newer (try PYTHON=python3.11)"; exit 1)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline,dicom,dev]'
 	touch .venv/installed
 
 demo: install

@@ -69,7 +69,7 @@ def test_a_path_with_a_question_mark_or_a_colon_is_a_path_where_it_exists(tmp_pa
         ("nowhere/at/all", ["nowhere/at/all", "does not exist", "READER:PATH"]),
         ("folder:nowhere", ["nowhere", "does not exist"]),
         ("folder:x?grop=1", ["grop", "Did you mean `group`"]),
-        ("aptos2019:x?group=1", ["no option", "It takes: groups"]),
+        ("aptos2019:x?group=1", ["no option", "links"]),
         ("csv:x.csv?image", ["image", "name=value"]),
     ],
 )

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from danil.data.files import FileImages, found_images
+from danil.data.files import FileImages, followed, found_images, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 from danil.data.table import complete, read_table, required
 
-OPTIONS = ()
+OPTIONS = ("links",)
 GRADES = ("0", "1", "2", "3", "4")
 
 
@@ -23,14 +23,17 @@ def read_aptos2019(path: Path, options: Mapping[str, str], labelled: bool = True
     table_file, folder = path / "train.csv", path / "train_images"
     if not table_file.is_file() or not folder.is_dir():
         raise DataError(f"`{path}` needs `train.csv` and `train_images/` in it. Give the folder that holds both.")
+    links = followed(options)
+    for place in (table_file, folder):
+        placed_within(place, path, links)
     frame = read_table(table_file)
     required(frame, ("id_code", "diagnosis"), table_file)
     complete(frame, "id_code", table_file)
     if labelled:
         complete(frame, "diagnosis", table_file)
-    files = {PurePosixPath(image).stem: f"train_images/{image}" for image in found_images(folder)}
+    files = {PurePosixPath(image).stem: f"train_images/{image}" for image in found_images(folder, links)}
     absent = [code for code in frame["id_code"] if code not in files]
     if absent:
         raise DataError(f"`{folder}` lacks {counted(absent, 'image')} of `train.csv`. Unpack the whole archive.")
     table = frame[["diagnosis"]].assign(path=[files[code] for code in frame["id_code"]])
-    return assembled(table, {"diagnosis": GRADES}, store=FileImages(path), source=f"aptos2019:{path}", root=path)
+    return assembled(table, {"diagnosis": GRADES}, store=FileImages(path, links), source=f"aptos2019:{path}", root=path)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from danil.data.decoding import SUFFIXES
-from danil.data.files import FileImages
+from danil.data.files import DICOM_SUFFIXES, LINKS, FileImages, encodable, followed, leading_out
 from danil.data.folder import PART_NAMES
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
-OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing")
+OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
     "label": ("label", "class", "diagnosis", "dx", "target"),
@@ -31,9 +31,10 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
         options: `image`: column of paths (a missing file ending is tried out); `label`: column of class names, or
             several with commas between, each a task, the first the main one; `group`: column of patients or the like;
             `split`: column of `train`, `validation`, `test`; `root`: folder of the images, relative to the table
-            (default: the table's own); `classes`: the main task's classes in order, with commas between (default:
-            natural order); `encoding`: of the text (default UTF-8); `missing`: what becomes of rows without an image
-            file, `error` (default) or `keep` (splits and audits that need no pixels).
+            (default: the table's own; no path may leave it); `classes`: the main task's classes in order, with commas
+            between (default: natural order); `encoding`: of the text (default UTF-8); `missing`: what becomes of rows
+            without an image file, `error` (default) or `keep` (splits and audits that need no pixels); `links` as for
+            reader `folder`.
         labelled: off, the label column and labels may be missing.
 
     Raises:
@@ -48,7 +49,8 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     complete(frame, image, path)
     if labelled:
         complete(frame, tasks[0], path)
-    root, paths = placed(frame[image], path, options.get("root"), options.get("missing", "error"))
+    links = followed(options)
+    root, paths = placed(frame[image], path, options.get("root"), options.get("missing", "error"), links)
     rest = [name for name in frame.columns if name not in {image, *tasks, group, split, *RESERVED}]
     table = frame[[*rest, *(task for task in tasks if task in frame)]].copy()
     for task in tasks:
@@ -61,7 +63,7 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     names = {task: natural(table[task].dropna().unique()) for task in tasks}
     if options.get("classes"):
         names[tasks[0]] = [name.strip() for name in options["classes"].split(",")]
-    return assembled(table, names, store=FileImages(root), source=f"csv:{path}", root=root)
+    return assembled(table, names, store=FileImages(root, links), source=f"csv:{path}", root=root)
 
 
 def column(frame: pd.DataFrame, role: str, options: Mapping[str, str], path: Path, needed: bool = True) -> str | None:
@@ -88,7 +90,9 @@ def label_columns(frame: pd.DataFrame, options: Mapping[str, str], path: Path, l
     return [column(frame, "label", options, path, needed=labelled) or "label"]
 
 
-def placed(images: pd.Series, table: Path, root: str | None, missing: str = "error") -> tuple[Path, list[str]]:
+def placed(
+    images: pd.Series, table: Path, root: str | None, missing: str = "error", links: bool = False
+) -> tuple[Path, list[str]]:
     """Return the root folder and each image's path relative to it.
 
     Raises:
@@ -97,16 +101,9 @@ def placed(images: pd.Series, table: Path, root: str | None, missing: str = "err
     if missing not in ("error", "keep"):
         raise DataError(f"`missing` is `{missing}`; it must be `error` or `keep`.")
     names = [str(name).replace("\\", "/") for name in images]
-    if root is not None:
-        base = Path(os.path.normpath(table.parent / Path(root).expanduser()))
-    elif all(name.startswith("/") for name in names):
-        base = Path(os.path.commonpath([os.path.dirname(name) for name in names]))  # noqa: PTH120
-    else:
-        base = table.parent
+    base = table.parent if root is None else Path(os.path.normpath(table.parent / Path(root).expanduser()))
     relative = [os.path.relpath(name, base) if name.startswith("/") else os.path.normpath(name) for name in names]
-    outside = [name for name in relative if name.startswith(("..", "/"))]
-    if outside:
-        raise DataError(f"`{table}`: {counted(outside, 'path')} outside `{base}`. Name the images' folder: `?root=…`.")
+    check_places(table, base, names, relative, links)
     located = {name: ending(base, name) for name in dict.fromkeys(relative)}
     absent = [name for name, found in located.items() if found is None]
     if absent and missing == "error":
@@ -117,11 +114,28 @@ def placed(images: pd.Series, table: Path, root: str | None, missing: str = "err
     return base, [located[name] or name for name in relative]
 
 
+def check_places(table: Path, base: Path, names: list[str], relative: list[str], links: bool) -> None:
+    """Raise `DataError` where paths or links lead out of the images' folder."""
+    outside = [name for name, place in zip(names, relative, strict=True) if place.startswith(("..", "/"))]
+    if outside:
+        folders = [Path(os.path.normpath(base.absolute() / name)).parent for name in outside]
+        raise DataError(
+            f"`{table}`: {counted(outside, 'path')} outside `{base}`, the only folder read unless you name another. "
+            f"Name the images' folder: `?root={os.path.commonpath(folders)}`."
+        )
+    odd = [name for name in relative if not encodable(name)]
+    if odd:
+        raise DataError(f"`{table}`: {counted(odd, 'path')} with a NUL or no valid text. Correct them.")
+    led = [] if links else leading_out(base, relative)
+    if led:
+        raise DataError(f"`{table}`: {counted(led, 'link')} leading out of `{base}`. {LINKS}")
+
+
 def ending(base: Path, name: str) -> str | None:
     """Return the path with the file ending that exists, `None` where there is none."""
     if (base / name).is_file():
         return name
-    return next((name + suffix for suffix in SUFFIXES if (base / (name + suffix)).is_file()), None)
+    return next((name + suffix for suffix in (*SUFFIXES, *DICOM_SUFFIXES) if (base / (name + suffix)).is_file()), None)
 
 
 def parts(values: pd.Series, table: Path, name: str) -> pd.Series:

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, found_images
+from danil.data.files import FileImages, followed, found_images, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 
-OPTIONS = ()
+OPTIONS = ("links",)
 PARTS = {"CRC_DX_TRAIN": "train", "CRC_DX_TEST": "test"}
 CLASSES = ("MSIMUT", "MSS")
 BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
@@ -25,10 +25,12 @@ def read_crc_msi(path: Path, options: Mapping[str, str], labelled: bool = True) 
     """
     rows: list[tuple[str, str, str, str]] = []
     nameless: list[str] = []
+    links = followed(options)
     for folder, part in PARTS.items():
         for label in CLASSES:
             place = path / folder / label
-            images = found_images(place) if place.is_dir() else []
+            placed_within(place, path, links)
+            images = found_images(place, links) if place.is_dir() else []
             if not images:
                 raise DataError(f"`{place}` is missing or holds no images. Unpack the archive `{folder}.zip` there.")
             for image in images:
@@ -38,4 +40,4 @@ def read_crc_msi(path: Path, options: Mapping[str, str], labelled: bool = True) 
     if nameless:
         raise DataError(f"`{path}`: {counted(nameless, 'file')} without a TCGA barcode (TCGA-XX-XXXX) in the name.")
     table = pd.DataFrame(rows, columns=["path", "label", "group", "split"])
-    return assembled(table, {"label": CLASSES}, store=FileImages(path), source=f"crc_msi:{path}", root=path)
+    return assembled(table, {"label": CLASSES}, store=FileImages(path, links), source=f"crc_msi:{path}", root=path)

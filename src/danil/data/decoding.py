@@ -1,5 +1,6 @@
 """Decoding image files to upright 8-bit RGB."""
 
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -8,8 +9,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-PIXEL_LIMIT = 178_000_000
-"""Images of more pixels are refused before they are decoded."""
+from danil.data.allowance import DECODING_BYTES, decoding
+
+PIXEL_COST, COSTS = 12, {"WEBP": 20, "JPEG2000": 24}
+"""Bytes that decoding takes for a pixel at the most (measured, docs/untrusted.md), and the formats that take more."""
+
+PIXEL_LIMIT = DECODING_BYTES // PIXEL_COST
+"""Images of more pixels are refused before they are decoded; of the formats in `COSTS` fewer are taken."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2")
 """File name endings that are taken for images, in the order in which they are tried."""
@@ -30,6 +36,9 @@ DAMAGE = (
     zlib.error,
 )
 ORIENTATION = 0x0112
+TILE = (322, 323)
+STRIP = 2**20
+"""Pixels that are scaled to 8 bits at a time."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,10 +51,10 @@ TURNS = {
 
 
 class ImageError(ValueError):
-    """Say which image could not be read, why, and what to do."""
+    """Say which image could not be read, why, and what to do; the path is kept as it is, and shown printable."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"image `{path}` {reason}")
+        super().__init__(f"image `{printable(path)}` {reason}")
         self.path = path
         self.reason = reason
 
@@ -72,15 +81,18 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None, shorter: 
     """
     title = name if name is not None else str(source if isinstance(source, str | Path) else "stream")
     try:
-        if isinstance(source, str | Path) and Path(source).stat().st_size == 0:
-            raise ImageError(title, "is empty (0 bytes). Copy it again, or leave it out with `--skip-bad`.")
+        if isinstance(source, str | Path):
+            check_file(Path(source), title)
         with Image.open(source, formats=FORMATS) as opened:
-            if opened.width * opened.height > PIXEL_LIMIT:
-                raise ImageError(title, too_large(opened.width, opened.height))
+            if opened.width * opened.height > pixel_limit(opened.format):
+                raise ImageError(title, too_large(opened.width, opened.height, pixel_limit(opened.format)))
+            check_tiles(opened, title)
+            whole = opened.width * opened.height if "progressive" in opened.info else 0
             if shorter is not None:
                 opened.draft(None, covering(opened.size, shorter))
-            opened.load()
-            return upright(opened, rgb(opened))
+            with decoding.of(max(whole, opened.width * opened.height) * COSTS.get(opened.format or "", PIXEL_COST)):
+                opened.load()
+                return upright(opened, rgb(opened))
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -93,9 +105,36 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None, shorter: 
         raise ImageError(title, f"is damaged or truncated: {error}. Copy it again, or remove it.") from error
 
 
-def too_large(width: int, height: int) -> str:
+def check_file(path: Path, title: str) -> None:
+    """Raise `ImageError` unless the path leads to a file with something in it; a pipe or device would never end."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ImageError(title, "is no regular file. Give image files.")
+    if state.st_size == 0:
+        raise ImageError(title, "is empty (0 bytes). Copy it again, or leave it out with `--skip-bad`.")
+
+
+def check_tiles(opened: Image.Image, title: str) -> None:
+    """Raise `ImageError` where a TIFF file's tiles are much larger than its image: a tile is unpacked whole."""
+    tags = getattr(opened, "tag_v2", {})
+    tile = [int(tags.get(number, 0)) for number in TILE]
+    if tile[0] * tile[1] > max(opened.width * opened.height, STRIP):
+        raise ImageError(title, f"has tiles of {tile[0]}×{tile[1]} pixels, larger than itself. Save it again.")
+
+
+def printable(name: str) -> str:
+    """Return a name with its control characters and bytes that are no text escaped, so that it stands on one line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
+def pixel_limit(kind: str | None) -> int:
+    """Return how many pixels an image of this format may have."""
+    return DECODING_BYTES // COSTS.get(kind or "", PIXEL_COST)
+
+
+def too_large(width: int, height: int, limit: int = PIXEL_LIMIT) -> str:
     """Return why an image of this size is refused."""
-    return f"has {width}×{height} pixels, more than the {PIXEL_LIMIT:,} that are decoded. Scale it down first."
+    return f"has {width}×{height} pixels, more than the {limit:,} that are decoded. Scale it down first."
 
 
 def covering(size: tuple[int, int], shorter: int) -> tuple[int, int]:
@@ -107,23 +146,34 @@ def covering(size: tuple[int, int], shorter: int) -> tuple[int, int]:
 def rgb(image: Image.Image) -> Image.Image:
     """Return any of Pillow's modes as 8-bit RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return Image.fromarray(eight_bit(np.asarray(image))).convert("RGB")
+        return Image.fromarray(eight_bit(image)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        picture = image.convert("RGBA")
+        picture = image if image.mode == "RGBA" else image.convert("RGBA")
         ground = Image.new("RGB", picture.size)
         ground.paste(picture, mask=picture.getchannel("A"))
         return ground
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def eight_bit(grey: np.ndarray) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument]
-    """Return grey values of any range as uint8, shape (H, W), by the rule of `read_image`."""
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    ranges = [1.0] if grey.dtype.kind == "f" else [255.0, 4095.0, 65535.0]
+def eight_bit(image: Image.Image) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument]
+    """Return a grey image of any range as uint8, shape (H, W), by the rule of `read_image`, a strip at a time."""
+    width, height = image.size
+    rows = max(1, STRIP // width)
+    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    bounds = [(float(values.min()), float(values.max())) for values in (finite(image, box) for box in boxes)]
+    low, high = min(pair[0] for pair in bounds), max(pair[1] for pair in bounds)
+    ranges = [1.0] if image.mode == "F" else [255.0, 4095.0, 65535.0]
     fitting = [top for top in ranges if high <= top] if low >= 0 else []
     base, top = (0.0, fitting[0]) if fitting else (low, high)
-    return np.rint((values - base) * 255 / max(top - base, 1e-12)).astype(np.uint8)
+    grey = np.empty((height, width), dtype=np.uint8)
+    for box in boxes:
+        grey[box[1] : box[3]] = np.rint((finite(image, box) - base) * 255 / max(top - base, 1e-12))
+    return grey
+
+
+def finite(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument]
+    """Return the grey values of a part, float64, what is not finite as 0."""
+    return np.nan_to_num(np.asarray(image.crop(box)).astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def upright(opened: Image.Image, image: Image.Image) -> Image.Image:

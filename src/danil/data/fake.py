@@ -10,6 +10,7 @@ from PIL import Image
 
 from danil.data import aptos2019, crc_msi, ham10000, idrid
 from danil.data.atomic import write_atomically
+from danil.data.fake_dicom import write_dicom
 from danil.data.manifest import DataError
 
 SIDE = 24
@@ -138,6 +139,7 @@ WRITERS: Mapping[str, Callable[[Path, int, np.random.Generator], Path]] = {
     "aptos2019": write_aptos2019,
     "crc_msi": write_crc_msi,
     "idrid": write_idrid,
+    "dicom": write_dicom,
     "medmnist": write_medmnist,
 }
 """Reader → the writer of its layout."""

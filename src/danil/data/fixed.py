@@ -1,7 +1,7 @@
 """Images that must stay as they were when a run began."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +18,7 @@ Stamp = tuple[int, int]
 class FixedImages(FileImages):
     """Read images below a root folder, and refuse those that changed since their stamps were taken."""
 
-    stamps: Mapping[str, Stamp | None]
+    stamps: Mapping[str, Stamp | None] = field(default_factory=dict[str, "Stamp | None"])
 
     def read(self, path: str, shorter: int | None = None) -> Image.Image:
         """Return the image as `FileImages` does.
@@ -50,4 +50,4 @@ def fixed(manifest: Manifest) -> Manifest:
     if type(store) is not FileImages:
         return manifest
     stamps = {path: stamp(store.file(path)) for path in manifest.table["path"]}
-    return replace(manifest, store=FixedImages(store.root, stamps))
+    return replace(manifest, store=FixedImages(store.root, store.links, stamps))

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, found_images, hidden
+from danil.data.files import FileImages, followed, found_images, hidden
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 
-OPTIONS = ("group",)
+OPTIONS = ("group", "links")
 PART_NAMES = {
     "train": "train",
     "training": "train",
@@ -31,13 +31,15 @@ def read_folder(path: Path, options: Mapping[str, str], labelled: bool = True) -
     Args:
         path: the folder above the classes (or above the parts).
         options: `group`, a regular expression searched in the path; its first group (or the whole match) is the group,
-            e.g. `folder:tiles?group=(P[0-9]+)_`.
+            e.g. `folder:tiles?group=(P[0-9]+)_`; `links`: `inside` (default: symbolic links must stay in the folder) or
+            `follow`.
         labelled: off, images that lie in no class folder are accepted, without a label.
 
     Raises:
         DataError: a missing or empty folder, parts and classes side by side, images outside class folders only.
     """
-    paths = found_images(path)
+    links = followed(options)
+    paths = found_images(path, links)
     if not paths:
         raise DataError(f"`{path}` holds no images. Put the images of each class into a folder named after the class.")
     depth = 1 if has_parts(path, paths) else 0
@@ -56,7 +58,7 @@ def read_folder(path: Path, options: Mapping[str, str], labelled: bool = True) -
     if "group" in options:
         table["group"] = searched(table["path"], options["group"])
     classes = natural(table["label"].dropna().unique())
-    return assembled(table, {"label": classes}, store=FileImages(path), source=f"folder:{path}", root=path)
+    return assembled(table, {"label": classes}, store=FileImages(path, links), source=f"folder:{path}", root=path)
 
 
 def has_parts(path: Path, paths: list[str]) -> bool:

@@ -5,11 +5,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, found_images
+from danil.data.files import FileImages, followed, found_images, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
-OPTIONS = ("tasks", "metadata", "missing")
+OPTIONS = ("tasks", "metadata", "missing", "links")
 SEVERAL_TASKS = {"tasks": "dx,localization"}
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -26,13 +26,14 @@ def read_ham10000(path: Path, options: Mapping[str, str], labelled: bool = True)
         path: the folder of the metadata table.
         options: `tasks`: `dx` (default) or `dx,localization`, the second with `unknown` as a missing label; `metadata`:
             another table of the same columns; `missing`: what becomes of rows without an image file, `error` (default),
-            `skip` (left out) or `keep` (the row stays: splits and audits that need no pixels).
+            `skip` (left out) or `keep` (the row stays: splits and audits that need no pixels); `links` as for `folder`.
         labelled: off, `dx` may be empty.
 
     Raises:
         DataError: no table, missing columns, unknown classes, missing images (the first few are named).
     """
     table_file = metadata_file(path, options.get("metadata"))
+    placed_within(table_file, path, followed(options) or "metadata" in options)
     frame = read_table(table_file)
     required(frame, COLUMNS, table_file)
     complete(frame, "image_id", table_file)
@@ -40,7 +41,7 @@ def read_ham10000(path: Path, options: Mapping[str, str], labelled: bool = True)
     if labelled:
         complete(frame, "dx", table_file)
     tasks = chosen_tasks(options.get("tasks", "dx"))
-    frame = located(frame, path, options.get("missing", "error"))
+    frame = located(frame, path, options.get("missing", "error"), followed(options))
     table = frame[["path", "dx", "dx_type", "sex", "localization"]].copy()
     table["age"] = pd.to_numeric(frame["age"], errors="coerce")
     table["group"] = frame["lesion_id"]
@@ -48,7 +49,7 @@ def read_ham10000(path: Path, options: Mapping[str, str], labelled: bool = True)
         table["localization"] = table["localization"].where(table["localization"] != "unknown", None)
     names = {"dx": CLASSES, "localization": natural(table["localization"].dropna().unique())}
     chosen = {task: names[task] for task in tasks}
-    return assembled(table, chosen, store=FileImages(path), source=f"ham10000:{path}", root=path)
+    return assembled(table, chosen, store=FileImages(path, followed(options)), source=f"ham10000:{path}", root=path)
 
 
 def metadata_file(path: Path, named: str | None) -> Path:
@@ -70,11 +71,11 @@ def chosen_tasks(text: str) -> list[str]:
     return tasks
 
 
-def located(frame: pd.DataFrame, path: Path, missing: str) -> pd.DataFrame:
+def located(frame: pd.DataFrame, path: Path, missing: str, links: bool) -> pd.DataFrame:
     """Return the rows with `path`, rows without an image file treated as `missing` says."""
     if missing not in ("error", "skip", "keep"):
         raise DataError(f"`missing` is `{missing}`; it must be `error`, `skip` or `keep`.")
-    files = {PurePosixPath(image).stem: image for image in found_images(path)}
+    files = {PurePosixPath(image).stem: image for image in found_images(path, links)}
     absent = [image for image in frame["image_id"] if image not in files]
     if absent and missing == "error":
         raise DataError(

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, found_images
+from danil.data.files import FileImages, followed, found_images, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 from danil.data.table import complete, read_table, required
 
-OPTIONS = ("task",)
+OPTIONS = ("task", "links")
 TASKS = {"DR": ("0", "1", "2", "3", "4"), "DME": ("0", "1", "2")}
 COLUMNS = {"Image name": "name", "Retinopathy grade": "DR", "Risk of macular edema": "DME"}
 PARTS = {"train": re.compile(r"train", re.IGNORECASE), "test": re.compile(r"test", re.IGNORECASE)}
@@ -33,20 +33,22 @@ def read_idrid(path: Path, options: Mapping[str, str], labelled: bool = True) ->
     chosen = list(TASKS) if "task" not in options else [options["task"]]
     if chosen[0] not in TASKS:
         raise DataError(f"`task` is `{chosen[0]}`; it must be `DR` or `DME`.")
-    images = found_images(path)
-    parts = [graded(path, part, images, labelled) for part in PARTS]
+    links = followed(options)
+    images = found_images(path, links)
+    parts = [graded(path, part, images, labelled, links) for part in PARTS]
     table = pd.concat(parts, ignore_index=True)[["path", *chosen, "split"]]
     tasks = {task: TASKS[task] for task in chosen}
-    return assembled(table, tasks, store=FileImages(path), source=f"idrid:{path}", root=path)
+    return assembled(table, tasks, store=FileImages(path, links), source=f"idrid:{path}", root=path)
 
 
-def graded(path: Path, part: str, images: list[str], labelled: bool) -> pd.DataFrame:
+def graded(path: Path, part: str, images: list[str], labelled: bool, links: bool) -> pd.DataFrame:
     """Return the rows of one part."""
     tables = [file for file in sorted(path.rglob("*Disease Grading*.csv")) if PARTS[part].search(file.name)]
     if not tables:
         raise DataError(
             f"`{path}` has no table `…Disease Grading_{part.title()}ing Labels.csv`. Give the folder above."
         )
+    placed_within(tables[0], path, links)
     frame = read_table(tables[0])
     required(frame, COLUMNS, tables[0])
     frame = frame[list(COLUMNS)].rename(columns=COLUMNS)

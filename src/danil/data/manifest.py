@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from danil.data.decoding import printable
+
 PARTS = ("train", "validation", "test")
 RESERVED = ("path", "group", "split")
 
@@ -138,6 +140,6 @@ def natural(names: Iterable[str]) -> list[str]:
 def counted(names: Iterable[str], noun: str) -> str:
     """Return a count and the first few names: `7 files (a, b, c …)`."""
     listed = list(names)
-    shown = ", ".join(f"`{name}`" for name in listed[:5]) + (" …" if len(listed) > 5 else "")
+    shown = ", ".join(f"`{printable(name)}`" for name in listed[:5]) + (" …" if len(listed) > 5 else "")
     ending = "" if len(listed) == 1 else "es" if noun.endswith("s") else "s"
     return f"{len(listed)} {noun}{ending} ({shown})"

@@ -1,20 +1,25 @@
 """Reader `medmnist`: the 2D sets of MedMNIST, one `.npz` file each (Yang et al. 2023)."""
 
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import numpy.lib.format as npy
 import pandas as pd
 from PIL import Image
 
-from danil.data.decoding import ImageError
+from danil.data.dataset import free_memory
+from danil.data.decoding import DAMAGE, ImageError
 from danil.data.manifest import DataError, Manifest, assembled, natural
 
 OPTIONS = ()
 PARTS = {"train": "train", "val": "validation", "test": "test"}
+PACKING = 1000
+"""How many times smaller than its content a packed array can be; noise-free images reach a few dozen."""
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -89,10 +94,41 @@ def loaded(path: Path, ending: str) -> Arrays:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if isinstance(archive, np.ndarray):
                 raise DataError(f"`{path}` is a single array, not an `.npz` archive.")
+            check_sizes(path)
             return {name: archive[name] for name in archive.files if name.endswith(ending)}
     except FileNotFoundError as error:
         raise DataError(f"`{path}` does not exist. Give a MedMNIST `.npz` file.") from error
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"`{path}` is no `.npz` archive of plain arrays: {error}. Download it again.") from error
+
+
+def check_sizes(path: Path) -> None:
+    """Raise `DataError` before anything is unpacked where an archive declares more than it can hold.
+
+    Arrays must fit free memory, none may be packed over a thousandfold, and each must be as long as its header says.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            free = free_memory()
+            if free is not None and entry.file_size > 0.7 * free:
+                raise DataError(
+                    f"`{path}`: `{entry.filename}` needs {entry.file_size / 2**30:.1f} GiB of the "
+                    f"{free / 2**30:.1f} GiB free. Use a smaller version of the set."
+                )
+            if entry.file_size > 2**24 and entry.file_size > PACKING * entry.compress_size:
+                raise DataError(
+                    f"`{path}`: `{entry.filename}` unpacks to {entry.file_size:,} bytes from {entry.compress_size:,}, "
+                    "which no images do. Download the file again."
+                )
+            with archive.open(entry) as stream:
+                shape, _, kind = header(stream)
+            if not kind.hasobject and math.prod(shape) * kind.itemsize > entry.file_size:
+                raise DataError(f"`{path}`: `{entry.filename}` is shorter than its header says. Download it again.")
+
+
+def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return the shape, order and type of a `.npy` file that the stream stands at the start of."""
+    version = npy.read_magic(stream)
+    return npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)

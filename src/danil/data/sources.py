@@ -1,12 +1,15 @@
 """Reading DATA as the user writes it: `READER:PATH?option=value`, or a bare path whose reader is recognised."""
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from danil.data.decoding import SUFFIXES
+from danil.data.files import DICOM_SUFFIXES, hidden
 from danil.data.identical import with_identical_grouped
 from danil.data.manifest import DataError, Manifest
 
@@ -19,6 +22,7 @@ READERS: Mapping[str, str] = {
     "aptos2019": "danil.data.aptos2019:read_aptos2019",
     "crc_msi": "danil.data.crc_msi:read_crc_msi",
     "idrid": "danil.data.idrid:read_idrid",
+    "dicom": "danil.data.dicom:read_dicom",
     "medmnist": "danil.data.medmnist:read_medmnist",
 }
 """Reader → module and function, imported when first used.
@@ -145,7 +149,17 @@ def recognised(path: Path) -> str:
         return "crc_msi"
     if any(path.glob("*Disease Grading*.csv")) or any(path.glob("*/*Disease Grading*.csv")):
         return "idrid"
-    return "folder"
+    return "dicom" if first_kind(path) == "dicom" else "folder"
+
+
+def first_kind(path: Path) -> str | None:
+    """Return whether the first image file below a folder is a picture (`folder`) or a DICOM file (`dicom`)."""
+    for _, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not hidden(name))
+        for name in sorted(files):
+            if not hidden(name) and name.lower().endswith((*SUFFIXES, *DICOM_SUFFIXES)):
+                return "dicom" if name.lower().endswith(DICOM_SUFFIXES) else "folder"
+    return None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

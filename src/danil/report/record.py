@@ -89,7 +89,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"`{path}` is damaged: {error}. Write it again (`danil evaluate RUN` writes metrics)."
         ) from error

@@ -59,11 +59,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         tree = json.loads(metadata["state"])
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint `{target}` does not exist.") from error
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint `{target}` is damaged or not a danil checkpoint: {error}.") from error
-    if metadata.get("digest") != digest(tensors, tree):
+    try:
+        whole = metadata.get("digest") == digest(tensors, tree)
+        state = unpacked(tree, tensors) if whole else None
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"checkpoint `{target}` is not a danil checkpoint: {error!r}.") from error
+    if not whole:
         raise CheckpointError(f"checkpoint `{target}` is damaged: its digest does not match its content.")
-    return Checkpoint(unpacked(tree, tensors), target)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"checkpoint `{target}` is not a danil checkpoint: it holds no table of values.")
+    return Checkpoint(state, target)
 
 
 def latest_checkpoint(path: str | Path) -> Checkpoint | None:

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from danil.data.dataset import Images
-from danil.data.decoding import read_image
+from danil.data.dicom import source_window
+from danil.data.dicom_pixels import Window
+from danil.data.files import read_file
 from danil.data.manifest import Manifest
 from danil.data.transforms import squared
 from danil.models import create_model
 from danil.objectives import ResponseMaps, response_maps
-from danil.runs.checkpoint import latest_checkpoint
+from danil.runs.checkpoint import CheckpointError, latest_checkpoint
 from danil.runs.folder import RunError, RunFolder
 from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, tasked
 
@@ -37,7 +40,8 @@ class FittedClassifier:
         self.task = next(iter(self.tasks))
         self.classes = self.tasks[self.task]
         self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.head)
-        self.model.load_state_dict(trained_weights(folder))
+        self.window = source_window(record["source"])
+        load_weights(self.model, folder)
         layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
         self.model.to(device).to(memory_format=layout).eval()
         self.normalize = Normalization(self.model.mean, self.model.std, device, self.recipe.train.channels_last)
@@ -46,7 +50,10 @@ class FittedClassifier:
         """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
         data = self.recipe.data
         return torch.stack(
-            [squared(picture(image, 2 * data.size), data.size, data.fit, data.preprocess) for image in listed(images)]
+            [
+                squared(picture(image, 2 * data.size, self.window), data.size, data.fit, data.preprocess)
+                for image in listed(images)
+            ]
         )
 
     def images(self, manifest: Manifest) -> Images:
@@ -127,10 +134,25 @@ def trained_weights(folder: RunFolder) -> dict[str, Tensor]:
     raise RunError(f"`{folder.path}` has no weights yet. Train it: `danil train … --out {folder.path} --resume`.")
 
 
-def picture(image: Picture, shorter: int | None = None) -> Image.Image:
+def load_weights(model: nn.Module, folder: RunFolder) -> None:
+    """Put the run's weights into its network.
+
+    Raises:
+        CheckpointError: the checkpoint holds the weights of another network, or none.
+    """
+    try:
+        model.load_state_dict(trained_weights(folder))
+    except (RuntimeError, TypeError, AttributeError, KeyError) as error:
+        raise CheckpointError(
+            f"the weights in `{folder.checkpoint('last').parent}` are not those of the run's network: "
+            f"{shorten(str(error), 300, placeholder=' …')} Restore the folder from a copy, or train again."
+        ) from error
+
+
+def picture(image: Picture, shorter: int | None = None, window: Window = "auto") -> Image.Image:
     """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training."""
     if isinstance(image, (str, Path)):
-        return read_image(image, shorter=shorter)
+        return read_file(Path(image), str(image), shorter, window)
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim not in (2, 3):

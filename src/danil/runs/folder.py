@@ -16,6 +16,7 @@ import torch
 from danil.data.atomic import PARTIAL, write_atomically
 from danil.data.manifest import Manifest
 from danil.runs.recipe import Recipe, read_recipe
+from danil.runs.record import RunError, checked_record
 
 LIBRARIES = (
     "danil-torch",
@@ -30,10 +31,6 @@ LIBRARIES = (
 )
 LOCK = ".lock"
 """Name of the file that the process writing into a run folder holds locked."""
-
-
-class RunError(ValueError):
-    """Say which run folder cannot be used, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,12 @@ class RunFolder:
             RunError: the folder is not a run, or its record is damaged.
         """
         try:
-            return json.loads(self.data.read_text(encoding="utf-8"))
+            return checked_record(json.loads(self.data.read_text(encoding="utf-8")), self.data)
         except FileNotFoundError as error:
             raise RunError(f"`{self.path}` is not a run folder: it has no `{self.data.name}`.") from error
-        except (OSError, ValueError) as error:
+        except RunError:
+            raise
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"`{self.data}` is damaged: {error}.") from error
 
     def read_environment(self) -> dict[str, Any]:

@@ -1,0 +1,243 @@
+"""Reader `dicom`: a folder of DICOM files, a class per folder or a table of labels; patients are groups, hashed."""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import pandas as pd
+from PIL import Image
+
+from danil.data.decoding import ImageError
+from danil.data.dicom_pixels import Window, frame_count, pydicom_module, read_frame, read_header
+from danil.data.files import DICOM_SUFFIXES, FileImages, followed, found_files
+from danil.data.folder import has_parts, row
+from danil.data.manifest import DataError, Manifest, assembled, counted, natural
+from danil.data.table import complete, read_table, required
+
+OPTIONS = ("label", "labels", "key", "group", "frames", "window", "names", "patients", "links")
+KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID", "file")
+IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber")
+
+
+@dataclass(frozen=True)
+class DicomImages:
+    """Read frames by the manifest's path, `FILE` or `FILE#FRAME` (from 1); `files` names each path's file."""
+
+    root: Path
+    files: Mapping[str, str]
+    window: Window = "auto"
+    links: bool = False
+
+    def place(self, path: str) -> tuple[Path, int]:
+        """Return file and frame (from 0), or raise `ImageError`."""
+        name, mark, number = ("", "", "") if path in self.files else path.rpartition("#")
+        file = self.files.get(name if mark else path)
+        if file is None or (mark and not (number.isascii() and number.isdecimal() and len(number) < 9)):
+            raise ImageError(path, f"is not in `{self.root}`.")
+        return FileImages(self.root, self.links).file(file), int(number) - 1 if mark else 0
+
+    def read(self, path: str) -> Image.Image:
+        """Return the frame as 8-bit RGB; an error names the manifest's path and, where that is hashed, the file."""
+        file, frame = self.place(path)
+        told = "" if path.startswith(file.relative_to(self.root).as_posix()) else f"(file `{file}`) "
+        try:
+            return read_frame(file, path, frame, self.window)
+        except ImageError as error:
+            raise ImageError(path, told + error.reason) from error
+
+    def size(self, path: str) -> int:
+        """Return the file's size in bytes, −1 where it is missing."""
+        try:
+            return self.place(path)[0].stat().st_size
+        except (OSError, ImageError):
+            return -1
+
+
+def read_dicom(path: Path, options: Mapping[str, str], labelled: bool = True) -> Manifest:
+    """Return all frames of a folder's DICOM files (by their mark or the endings `.dcm`, `.dicom`, `.ima`).
+
+    The group is the patient. Identifiers never leave this function unless asked: patient IDs are replaced by a hash,
+    keyed with the data set's own instance UIDs, so that it is the same for the same files and cannot be guessed from a
+    run alone; where names of files or folders hold a patient's name, ID or birth date, all paths are hashed too.
+    Metadata: `modality`, `sex`, `age` in years (90 stands for all above), `manufacturer`.
+
+    Args:
+        path: the folder.
+        options: labels are the folders above the files (as for reader `folder`), or `label`: an element by keyword
+            (`label=BodyPartExamined`), or `labels`: a table beside or below the folder with a column `label` (another:
+            `label`) and one of `KEYS` (`key`; `file` is the path in the folder); `group`: another keyword
+            (`StudyInstanceUID`); `frames`: `all` (default), `first` or `middle`; `window`: `auto`, `full` or
+            `CENTRE,WIDTH`; `names`: `auto`, `hash` or `keep`; `patients`: `hash` or `keep`.
+        labelled: off, labels may be missing.
+
+    Raises:
+        DataError: pydicom is missing, no DICOM files, an option or label is wrong.
+    """
+    pydicom_module()
+    chosen, links = checked(options), followed(options)
+    files = found_files(path, DICOM_SUFFIXES, links=links, marked=True)
+    headers = {file: header_of(path / file) for file in files}
+    empty = [file for file, header in headers.items() if header is not None and not header.get("Rows")]
+    for file in empty:
+        del headers[file]
+    if empty:
+        warnings.warn(f"`{path}`: {counted(empty, 'DICOM file')} without pixels left out.", stacklevel=2)
+    if not headers:
+        raise DataError(f"`{path}` holds no DICOM images. Give the folder that holds them.")
+    key = set_key(headers)
+    names = shown_names(path, headers, options.get("names", "auto"), key)
+    frame = pd.DataFrame(
+        [
+            {"file": file, "path": names[file] + tail, **described(header, options, key, file)}
+            for file, header in headers.items()
+            for tail in frame_tails(header, options.get("frames", "all"))
+        ]
+    )
+    label, split = labels_of(path, frame["file"].tolist(), headers, options, labelled)
+    frame["label"], frame["split"] = label, split
+    store = DicomImages(path, {shown: file for file, shown in names.items()}, chosen, links)
+    classes = natural(frame["label"].dropna().unique())
+    table = frame.drop(columns="file")
+    return assembled(table, {"label": classes}, store=store, source=f"dicom:{path}", root=path)
+
+
+def checked(options: Mapping[str, str]) -> Window:
+    """Return the window, where all options of few values have one of them."""
+    for name, allowed in (("frames", ("all", "first", "middle")), ("names", ("auto", "hash", "keep"))):
+        if options.get(name, allowed[0]) not in allowed:
+            raise DataError(f"`{name}` is `{options[name]}`; it must be one of {', '.join(allowed)}.")
+    if options.get("patients", "hash") not in ("hash", "keep"):
+        raise DataError(f"`patients` is `{options['patients']}`; it must be `hash` or `keep`.")
+    text = options.get("window", "auto")
+    if text in ("auto", "full"):
+        return text
+    numbers = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", text)
+    if numbers is None or float(numbers[2]) < 1:
+        raise DataError(f"`window` is `{text}`; it must be `auto`, `full` or CENTRE,WIDTH with a width of 1 at least.")
+    return float(numbers[1]), float(numbers[2])
+
+
+def source_window(source: str) -> Window:
+    """Return the window that a source text of this reader asks for, `auto` for other readers."""
+    pairs = (item.partition("=") for item in source.rpartition("?")[2].split("&"))
+    options = {name: text for name, _, text in pairs}
+    return checked({"window": unquote(options.get("window", "auto"))}) if source.startswith("dicom:") else "auto"
+
+
+def header_of(file: Path) -> Any | None:
+    """Return the header, `None` where it cannot be read (reading its pixels will say why)."""
+    try:
+        with file.open("rb") as stream:
+            return read_header(stream, str(file))
+    except (ImageError, OSError):
+        return None
+
+
+def value(header: Any | None, keyword: str) -> str | None:
+    """Return an element as text, `None` where it is missing or empty."""
+    found = None if header is None else header.get(keyword)
+    return str(found).strip() or None if found is not None else None
+
+
+def set_key(headers: Mapping[str, Any]) -> bytes:
+    """Return the key of the data set's hashes: its instance UIDs, which its runs do not hold."""
+    uids = sorted(value(header, "SOPInstanceUID") or file for file, header in headers.items())
+    return blake2b("\n".join(uids).encode("utf-8", "surrogateescape")).digest()
+
+
+def hashed(text: str, key: bytes) -> str:
+    """Return 16 hexadecimal digits for a text."""
+    return blake2b(text.encode("utf-8", "surrogateescape"), key=key, digest_size=8).hexdigest()
+
+
+def described(header: Any | None, options: Mapping[str, str], key: bytes, file: str) -> dict[str, Any]:
+    """Return group and metadata of a file."""
+    group = value(header, options.get("group", "PatientID")) or f"unknown {file}"
+    years = re.fullmatch(r"0*(\d{1,3})Y", value(header, "PatientAge") or "")
+    kept = options.get("patients", "hash") == "keep"
+    return {
+        "group": group if kept else hashed(group, key),
+        "modality": value(header, "Modality"),
+        "sex": value(header, "PatientSex"),
+        "age": min(int(years[1]), 90) if years else None,
+        "manufacturer": value(header, "Manufacturer"),
+    }
+
+
+def shown_names(path: Path, headers: Mapping[str, Any], names: str, key: bytes) -> dict[str, str]:
+    """Return each file's name in the manifest: its path, or a hash."""
+    telling = [file for file, header in headers.items() if identifies(file, header)] if names == "auto" else []
+    if telling:
+        warnings.warn(
+            f"`{path}`: {len(telling)} names of files or folders hold a patient's name, ID or birth date; paths are "
+            "replaced by hashes in all output (`?names=keep` keeps them).",
+            stacklevel=3,
+        )
+    if names == "keep" or (names == "auto" and not telling):
+        return {file: file for file in headers}
+    return {file: f"{hashed('file ' + file, key)}.dcm" for file in headers}
+
+
+def identifies(file: str, header: Any | None) -> bool:
+    """Tell whether a path holds one of the patient's identifiers, as a word of its own of three letters or more."""
+    words = {word.lower() for word in re.split(r"[\W_]+", file) if len(word) > 2}
+    texts = [value(header, name) or "" for name in IDENTIFYING]
+    identifiers = {part.lower() for text in texts for part in re.split(r"[\W_]+", text) if len(part) > 2}
+    whole = [text.lower() for text in texts if len(text) > 3]
+    return bool(words & identifiers) or any(text in file.lower() for text in whole)
+
+
+def frame_tails(header: Any | None, frames: str) -> list[str]:
+    """Return what follows the file's name for each of its frames: nothing where there is one."""
+    count = 1 if header is None else frame_count(header)
+    if count > 100_000:
+        return [""]
+    chosen = {"all": range(count), "first": (0,), "middle": (count // 2,)}[frames]
+    return [f"#{number + 1}" if count > 1 else "" for number in chosen]
+
+
+def labels_of(
+    path: Path, files: Sequence[str], headers: Mapping[str, Any], options: Mapping[str, str], labelled: bool
+) -> tuple[list[str | None], list[str | None]]:
+    """Return label and part of each file listed."""
+    unknown: list[str | None] = [None] * len(files)
+    if "labels" in options:
+        found = table_labels(path, headers, options)
+        labels, split = [found.get(file) for file in files], unknown
+        advice = f"Add them to `{options['labels']}`"
+    elif "label" in options:
+        labels, split = [value(headers[file], options["label"]) for file in files], unknown
+        advice = "Choose another element, or give a table (`?labels=FILE.csv`)"
+    else:
+        depth = 1 if has_parts(path, list(files)) else 0
+        rows = [row(file, depth) for file in files]
+        labels, split = [item[1] for item in rows], [item[2] for item in rows]
+        advice = "Put them into a folder per class, or give a table (`?labels=FILE.csv`)"
+    without = [file for file, label in zip(files, labels, strict=True) if label is None]
+    if labelled and without:
+        raise DataError(f"`{path}`: {counted(dict.fromkeys(without), 'DICOM file')} without a label. {advice}.")
+    return labels, split
+
+
+def table_labels(path: Path, headers: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, str]:
+    """Return file → label by the table's key column."""
+    named = Path(options["labels"]).expanduser()
+    table = next((place for place in (path / named, path.parent / named) if place.is_file()), path / named)
+    frame = read_table(table)
+    key, label = options.get("key") or next((name for name in KEYS if name in frame), KEYS[0]), "label"
+    label = options.get("label", label)
+    required(frame, [key, label], table)
+    complete(frame, key, table)
+    filled = frame.dropna(subset=[label]).drop_duplicates([key, label])
+    twice = filled[key][filled[key].duplicated()].unique()
+    if len(twice):
+        raise DataError(f"`{table}` gives {counted(twice, key)} more than one label. Keep one.")
+    known: dict[str, str] = dict(zip(filled[key], filled[label], strict=True))
+    if key == "file":
+        return {file: known[name] for file in headers for name in (file, PurePosixPath(file).name) if name in known}
+    return {file: known[text] for file in headers if (text := value(headers[file], key)) in known}

@@ -1,0 +1,28 @@
+"""What a run's `data.json` must hold: the folder may come from anywhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class RunError(ValueError):
+    """Say which run folder cannot be used, why, and what to do."""
+
+
+def checked_record(record: Any, path: Path, texts: Sequence[str] = ("source", "digest")) -> dict[str, Any]:
+    """Return what `data.json` holds where it has the tasks and these texts, as `data_record` writes them.
+
+    Raises:
+        RunError: it is something else.
+    """
+    tasks = record.get("tasks") if isinstance(record, dict) else None
+    sound = isinstance(tasks, dict) and all(
+        isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in tasks.values()
+    )
+    missing = [name for name in texts if not isinstance(record, dict) or not isinstance(record.get(name), str)]
+    if not sound or not tasks or missing or not isinstance(record.get("root"), str | None):
+        raise RunError(
+            f"`{path}` is damaged: it needs {', '.join(texts)}, root and tasks (task → class names). "
+            "Restore it from a copy of the run."
+        )
+    return record
