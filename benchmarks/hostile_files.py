@@ -1,0 +1,193 @@
+"""Count what reading damaged and hostile files ends in, and the memory it takes.
+
+    python benchmarks/hostile_files.py run      # a few minutes; needs ../shared; writes results/hostile.json
+    python benchmarks/hostile_files.py table    # only write docs/untrusted.md's table again
+
+Each row runs in a process of its own: 5,000 mutations of real images (fixed seed; every format, one to four faults
+each), 24 cuts per file, mutated DICOM files, bombs, and the largest images that are taken. A file is decoded, or
+refused by an error that names it; anything else (another error, a crash) is a fault. Memory is the growth of the
+peak resident set over what the process holds before its first file (Linux).
+"""
+
+import argparse
+import ctypes
+import gc
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from danil.data.atomic import write_atomically
+from danil.data.decoding import ImageError, read_image
+from danil.data.dicom_pixels import read_frame
+from danil.data.fake_dicom import dicom_dataset, jpeg_dataset, save_dicom
+from danil.data.hostile import ENCODINGS, bombs, encoded, mutated
+
+ROOT = Path(__file__).parents[1]
+RECORD, DOCUMENT = ROOT / "results" / "hostile.json", ROOT / "docs" / "untrusted.md"
+IMAGES = ROOT.parent / "shared" / "data"
+Case = tuple[str, bytes]
+
+
+def pictures(count: int) -> list[Image.Image]:
+    """Return real images of three data sets."""
+    folders = ("ham10000/HAM10000_images_part_1", "aptos2019/train_images", "idrid/train")
+    files = [file for folder in folders for file in sorted((IMAGES / folder).rglob("*.jpg"))[:count]]
+    return [Image.open(file).convert("RGB") for file in files]
+
+
+def seeds() -> list[bytes]:
+    return [encoded(picture, name) for picture in pictures(2) for name in ENCODINGS]
+
+
+def mutations(count: int = 5000) -> Iterator[Case]:
+    rng, whole = np.random.default_rng(0), seeds()
+    for number in range(count):
+        yield f"{number}.bin", mutated(whole[number % len(whole)], rng)
+
+
+def cuts(count: int = 24) -> Iterator[Case]:
+    for number, whole in enumerate(seeds()):
+        for end in np.linspace(0, len(whole) - 1, count, dtype=int):
+            yield f"{number}-{end}.bin", whole[:end]
+
+
+def dicom_files() -> list[bytes]:
+    """Return real images as DICOM files: plain, 16 bit, RLE, JPEG and JPEG 2000."""
+    picture = pictures(1)[0].resize((96, 96))
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 16
+    packed = dicom_dataset(np.stack([grey, grey]), {})
+    packed.compress("1.2.840.10008.1.2.5", generate_instance_uid=False)
+    sets = [dicom_dataset(np.asarray(picture), {}), dicom_dataset(grey, {"WindowCenter": 900, "WindowWidth": 1500})]
+    sets += [packed, jpeg_dataset(picture, {}), jpeg_dataset(picture, {}, "JPEG2000")]
+    with tempfile.TemporaryDirectory() as folder:
+        return [save_dicom(Path(folder) / "x.dcm", one).read_bytes() for one in sets]
+
+
+def dicom(count: int = 2000) -> Iterator[Case]:
+    rng, whole = np.random.default_rng(0), dicom_files()
+    for number in range(count):
+        yield f"{number}.dcm", mutated(whole[number % len(whole)], rng)
+
+
+def largest(side: int = 7000) -> Iterator[Case]:
+    """Yield blank images near the limits; they are small as files."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for mode, kind, options in (
+        ("RGBA", "PNG", {"compress_level": 1}),
+        ("F", "TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("RGB", "WEBP", {"lossless": True, "method": 0}),
+        ("RGB", "JPEG", {"progressive": True}),
+    ):
+        stream = io.BytesIO()
+        Image.new(mode, (side, side)).save(stream, kind, exif=turned, **options)
+        yield f"largest.{kind.lower()}", stream.getvalue()
+
+
+ROWS = {
+    "mutations of real images, 14 encodings": mutations,
+    "real images cut short": cuts,
+    "bombs: small files that declare or unpack to far more": lambda: ((f"{n}.bin", c) for n, c in bombs()),
+    "mutations of DICOM files, five transfer syntaxes": dicom,
+    "images of 49 million pixels": largest,
+}
+
+
+def counted(title: str) -> dict[str, float]:
+    """Read every file of a row in this process and return what came of it."""
+    warnings.simplefilter("ignore")
+    cases = list(ROWS[title]())
+    found = {"files": 0, "decoded": 0, "refused": 0, "faults": 0}
+    before, slowest = memory_from_here(), 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in cases:
+            file = Path(folder) / name.replace("/", "-")
+            file.write_bytes(content)
+            started = time.perf_counter()
+            found[outcome(file)] += 1
+            found["files"] += 1
+            slowest = max(slowest, time.perf_counter() - started)
+            file.unlink()
+    grown = (resident("VmHWM") - before) / 1024
+    return {**found, "memory_mib": round(grown), "slowest_s": round(slowest, 2)}
+
+
+def memory_from_here() -> int:
+    """Give free memory back to the system, forget the peak so far, and return what is resident, in KiB (Linux)."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
+
+
+def resident(name: str) -> int:
+    """Return a line of the process's status, in KiB."""
+    return int(re.findall(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+
+
+def outcome(file: Path) -> str:
+    """Return `decoded`, `refused` or `faults`."""
+    try:
+        (read_frame if file.suffix == ".dcm" else read_image)(file, str(file))
+    except ImageError as error:
+        return "refused" if file.name in str(error) else "faults"
+    except Exception as error:  # noqa: BLE001  what is counted here
+        print(f"{file.name}: {error!r}", file=sys.stderr)
+        return "faults"
+    return "decoded"
+
+
+def run() -> None:
+    rows: dict[str, dict[str, float]] = {}
+    for title in ROWS:
+        command = [sys.executable, __file__, "child", "--row", title]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode:
+            rows[title] = {"files": 0, "decoded": 0, "refused": 0, "faults": 1, "memory_mib": 0, "slowest_s": 0}
+        else:
+            rows[title] = json.loads(answer.stdout.splitlines()[-1])
+        print(title, rows[title])
+    write_atomically(RECORD, json.dumps({"command": "python benchmarks/hostile_files.py run", "rows": rows}, indent=1))
+
+
+def table() -> None:
+    lines = [
+        "| files | read | decoded | refused by name | crashes and other errors | memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, row in json.loads(RECORD.read_text())["rows"].items():
+        counts = " | ".join(f"{row[name]:,}" for name in ("files", "decoded", "refused", "faults"))
+        lines.append(f"| {title} | {counts} | {row['memory_mib']} MiB |")
+    text = DOCUMENT.read_text()
+    start, end = "<!-- files: made by `python benchmarks/hostile_files.py table` -->\n", "<!-- end of files -->"
+    written = re.sub(
+        f"{re.escape(start)}.*?{end}", lambda _: start + "\n".join(lines) + f"\n{end}", text, flags=re.DOTALL
+    )
+    write_atomically(DOCUMENT, written)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "table", "child"))
+    parser.add_argument("--row", choices=tuple(ROWS))
+    options = parser.parse_args()
+    if options.what == "child":
+        print(json.dumps(counted(options.row)))
+        return
+    if options.what == "run":
+        run()
+    table()
+
+
+if __name__ == "__main__":
+    main()
