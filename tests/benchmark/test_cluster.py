@@ -1,13 +1,14 @@
+from importlib.util import find_spec
+
 import pytest
 
 from benchmark.conftest import scores
 from danil.benchmark import cells_of, read_suite, run_cells
 from danil.benchmark.cluster import ClusterError, connected, run_on_ray
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("ray")
 
-
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `cluster` is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_a_node_that_dies_loses_nothing_and_the_records_are_those_of_one_machine(suite_file, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -36,7 +37,6 @@ def test_a_node_that_dies_loses_nothing_and_the_records_are_those_of_one_machine
         assert scores(cell.record_path(tmp_path / "ray")) == scores(cell.record_path(tmp_path / "here"))
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_no_cluster_at_the_address_is_told_in_words():
     with pytest.raises(ClusterError, match=r"no Ray cluster at `127\.0\.0\.1:1`"):
         connected("127.0.0.1:1")

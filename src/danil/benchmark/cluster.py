@@ -1,6 +1,7 @@
 """Running cells on a Ray cluster (extra `cluster`): a cell is a task; a lost node's cells run again elsewhere."""
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -81,12 +82,30 @@ def cell_task(cell: Cell, work: str, start: str, threads: int) -> tuple[dict[str
     return cell_result(cell, Path(work), threads, Processes())
 
 
+def check_reachable(address: str) -> None:
+    """Refuse an address `host:port` where nothing listens; Ray would wait for minutes.
+
+    Raises:
+        ClusterError: nothing answers within five seconds.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Ray cluster at `{address}`: {error}. Start one (`ray start --head`), or use `--ray local`."
+        ) from error
+
+
 def connected(address: str) -> Any:
     """Return Ray, connected; it sends no usage statistics.
 
     Raises:
         ClusterError: Ray is not installed, or there is no cluster at the address.
     """
+    check_reachable(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         ray = import_module("ray")
