@@ -67,7 +67,7 @@ def planted(manifest: Manifest, folder: Path, count: int) -> tuple[Manifest, dic
             made[kind][name] = f"set/{paths[row]}"
     names = [f"set/{path}" for path in paths] + [name for pairs in made.values() for name in pairs]
     table = pd.DataFrame({"path": names, "label": "x"})
-    return assembled(table, {"label": ["x"]}, store=FileImages(folder), source="planted", root=folder), made
+    return assembled(table, {"label": ["x"]}, store=FileImages(folder, links=True), source="planted", root=folder), made
 
 
 def hashed(manifest: Manifest, made: dict[str, dict[str, str]]) -> dict[str, float]:
@@ -119,7 +119,7 @@ def speed(count: int = 10_000) -> dict[str, object]:
             (Path(folder) / name).symlink_to(DATA / name)
             rows += [f"{name}/{path}" for path in read_source(f"{READERS[name]}:{DATA / name}").table["path"]]
         table = pd.DataFrame({"path": rows[:count], "label": "x"})
-        manifest = assembled(table, {"label": ["x"]}, store=FileImages(Path(folder)), source="three sets")
+        manifest = assembled(table, {"label": ["x"]}, store=FileImages(Path(folder), links=True), source="three sets")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         wall, cpu = time.perf_counter(), time.process_time()
         audit_data(manifest)
@@ -167,7 +167,13 @@ def tables(record: dict[str, object]) -> str:
             f"load of {took['load_before']:.0f} by other programs; {took['peak_mebibytes']:,} MiB at the peak, "
             f"of which {took['mebibytes_before']:,} MiB are Python and its libraries.",
         ]
-    return "\n".join([*lines, *(["", record["note"]] if "note" in record else [])])
+    chosen = record["threshold"]
+    lines += [
+        "",
+        f"The threshold {chosen['value']} lies just below the least similar ({chosen['least']}) of "
+        f"{chosen['copies']:,} other planted copies, and above the most similar pair of different eyes seen ({chosen['different']}).",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

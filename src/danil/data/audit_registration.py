@@ -14,7 +14,7 @@ import numpy as np
 from danil.data.audit_fingerprints import PROBES, Bytes, Candidates, Floats, Integers, normalised
 from danil.data.files import threads
 
-THRESHOLD = 0.55
+THRESHOLD = 0.65
 """Similarity from which on two pictures count as the same."""
 
 COARSE = 0.2
