@@ -171,7 +171,8 @@ def tables(record: dict[str, object]) -> str:
     lines += [
         "",
         f"The threshold {chosen['value']} lies just below the least similar ({chosen['least']}) of "
-        f"{chosen['copies']:,} other planted copies, and above the most similar pair of different eyes seen ({chosen['different']}).",
+        f"{chosen['copies']:,} other planted copies, and above the most similar pair of different eyes seen "
+        f"({chosen['different']}).",
     ]
     return "\n".join(lines)
 
