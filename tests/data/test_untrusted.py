@@ -69,6 +69,18 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
         read_image(tmp_path / "x.png")
 
 
+def test_identical_files_are_not_looked_for_in_a_pipe(tmp_path):
+    path = write_fake("folder", tmp_path / "data", images=4)
+    os.mkfifo(path / "benign" / "pipe.png")
+    with pytest.raises(ImageError, match="no regular file"):
+        read_source(f"folder:{path}?groups=identical")
+
+
+def test_synthetic_sets_of_absurd_size_are_refused():
+    with pytest.raises(DataError, match="1,000,000"):
+        read_source("synthetic:dermoscopy?images=99999999999999")
+
+
 def test_names_are_shown_on_one_line_and_kept_as_they_are():
     error = ImageError("a\n\x1b[31m\udcff.png", "is empty.")
     assert str(error) == "image `a\\n\\x1b[31m\\udcff.png` is empty."

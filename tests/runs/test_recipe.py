@@ -86,6 +86,15 @@ def test_any_setting_gives_a_recipe_or_a_recipe_error(text):
     assert Recipe.model_validate(tomllib.loads(recipe.toml())) == recipe
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 20_000, "1e999", "{a=" * 2000])
+def test_absurd_values_are_recipe_errors_in_settings_and_files(tmp_path, value):
+    with pytest.raises(RecipeError):
+        read_recipe("paper", [f"train.epochs={value}"])
+    (tmp_path / "r.toml").write_text(f"[train]\nepochs={value}\n")
+    with pytest.raises(RecipeError):
+        read_recipe(str(tmp_path / "r.toml"))
+
+
 def test_the_source_is_taken_as_it_is():
     assert read_recipe("paper", source="folder:/a b'\"c=").data.source == "folder:/a b'\"c="
 

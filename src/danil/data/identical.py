@@ -2,14 +2,23 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from danil.data.decoding import check_file
 from danil.data.files import FileImages
 from danil.data.manifest import DataError, Manifest
+
+
+def digest(file: Path, title: str) -> str:
+    """Return the file's SHA-256; a pipe or device, which would never end, is refused."""
+    check_file(file, title)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def with_identical_grouped(manifest: Manifest) -> Manifest:
@@ -24,7 +33,7 @@ def with_identical_grouped(manifest: Manifest) -> Manifest:
     if not isinstance(store, FileImages):
         raise DataError(f"`{manifest.source}`: `groups=identical` needs images in files of their own.")
     try:
-        digests = [hashlib.sha256(store.file(path).read_bytes()).hexdigest() for path in manifest.table["path"]]
+        digests = [digest(store.file(path), path) for path in manifest.table["path"]]
     except OSError as error:
         raise DataError(f"`{manifest.source}`: `{error.filename}` cannot be read: {error.strerror}.") from error
     rows = np.arange(len(manifest))

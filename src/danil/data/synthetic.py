@@ -67,7 +67,12 @@ class SyntheticImages:
             near = get_close_matches(str(self.kind), KINDS, n=1, cutoff=0.0)
             raise DataError(f"`kind` is {self.kind!r}; there are {', '.join(KINDS)}. Did you mean {near[0]!r}?")
         classes = len(_MODALITIES[self.kind].classes)
-        _check("images", self.images, self.images >= classes, f"at least {classes}, one per class of {self.kind}")
+        _check(
+            "images",
+            self.images,
+            classes <= self.images <= 10**6,
+            f"at least {classes}, one per class of {self.kind}, and at most 1,000,000",
+        )
         _check("size", self.side, 32 <= self.side <= 1024, "32 to 1024 pixels")
         _check("difficulty", self.difficulty, 0 <= self.difficulty <= 1, "in [0, 1]: 0 is trivial, 1 is hard")
         _check("confounding", self.confounding, 0 <= self.confounding <= 1, "in [0, 1]: the share of images with it")

@@ -11,7 +11,7 @@ from danil.data.atomic import write_atomically
 from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document, evaluate_predictions
 from danil.evaluation.errors import EvaluationError, check_part
-from danil.runs.record import RunError, checked_record
+from danil.runs.record import RunError, check_columns, checked_record
 from danil.statistics.decisions import Wanted
 from danil.statistics.tables import read_predictions
 
@@ -113,6 +113,8 @@ def read_manifest(folder: Path) -> pd.DataFrame:
     read_record(folder)
     path = folder / "manifest.csv"
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"`{path}` cannot be read: {error}. Restore it from a copy of the run.") from error
+    check_columns(table, path, ("path", "group", "split", *task_names(folder)))
+    return table

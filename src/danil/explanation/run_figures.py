@@ -16,6 +16,7 @@ from danil.explanation.selection import confidently_wrong, least_certain
 from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
 from danil.runs.classifier import Picture, picture
+from danil.runs.record import check_columns
 
 BATCH = 8
 
@@ -84,7 +85,13 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
     root = folder.record()["root"]
     labels: dict[str, str] = {}
     if root is not None and folder.manifest.is_file():
-        table = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False, usecols=["path", fitted.task])
+        try:
+            table = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False)
+        except ValueError as error:
+            raise RunError(
+                f"`{folder.manifest}` cannot be read: {error}. Restore it from a copy of the run."
+            ) from error
+        check_columns(table, folder.manifest, ("path", fitted.task))
         labels = dict(zip(table["path"], table[fitted.task], strict=True))
     cases: list[Case] = []
     for file in map(Path, files):

@@ -114,7 +114,7 @@ def cautions(record: RunRecord, notes: bool = True) -> list[str]:
         found.append("These images are synthetic, drawn by a program. The numbers say nothing about real images.")
     if record.recipe.data.limit is not None:
         found.append(f"This is a trial on a sample (data.limit = {record.recipe.data.limit:,}), not on all images.")
-    if record.manifest is not None and record.data["grouped"]:
+    if record.manifest is not None and record.data.get("grouped"):
         shared = shared_groups(record.manifest)
         tested = int((record.manifest["split"] == "test").sum())
         if shared:

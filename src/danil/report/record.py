@@ -10,6 +10,7 @@ import pandas as pd
 
 from danil.evaluation.document import FORMAT
 from danil.runs import Recipe, RunError, RunFolder
+from danil.runs.record import check_columns
 from danil.statistics.predictions import Predictions
 from danil.statistics.tables import read_predictions
 
@@ -72,6 +73,10 @@ def read_record(path: str | Path) -> RunRecord:
             f"`danil evaluate {folder.path}`."
         )
     log, manifest = read_table(folder.log), read_table(folder.manifest)
+    if manifest is not None:
+        check_columns(manifest, folder.manifest, ("path", "group", "split", *data["tasks"]))
+    if log is not None:
+        check_columns(log, folder.log, ("epoch",))
     predictions = read_predictions(folder.predictions) if folder.predictions.is_file() else None
     classes = tuple(next(iter(data["tasks"].values())))
     if predictions is not None and predictions.classes != classes:

@@ -99,7 +99,7 @@ def read_recipe(
     origin, text = recipe_text(name)
     try:
         tree: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(
             f"recipe `{origin}` is not valid TOML: {error}. See `danil train --help` for keys."
         ) from error
@@ -159,7 +159,7 @@ def parsed(value: str) -> Any:
     """Return the TOML value, or the text itself where it is none."""
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value
 
 

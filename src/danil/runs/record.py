@@ -1,6 +1,6 @@
-"""What a run's `data.json` must hold: the folder may come from anywhere."""
+"""What the files of a run must hold: the folder may come from anywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +26,13 @@ def checked_record(record: Any, path: Path, texts: Sequence[str] = ("source", "d
             "Restore it from a copy of the run."
         )
     return record
+
+
+def check_columns(table: Iterable[Hashable], path: Path, needed: Iterable[str]) -> None:
+    """Raise `RunError` where a table of the run lacks a column."""
+    there = list(table)
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise RunError(
+            f"`{path}` is damaged: it has no column {', '.join(missing)}. Restore it from a copy of the run."
+        )
