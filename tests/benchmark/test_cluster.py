@@ -12,6 +12,7 @@ from danil.benchmark.cluster import ClusterError, connected, run_on_ray
 @pytest.mark.filterwarnings("ignore")
 def test_a_node_that_dies_loses_nothing_and_the_records_are_those_of_one_machine(suite_file, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     from ray.cluster_utils import Cluster
 
     cells = cells_of(read_suite(suite_file))

@@ -21,7 +21,7 @@ from danil.data.loading import loader
 class Deadly(FileImages):
     """Kill the worker that reads an image, as often as there are files in a folder."""
 
-    lives: Path
+    lives: Path = Path()
 
     def read(self, path, shorter=None):
         if get_worker_info() is not None:
@@ -35,7 +35,7 @@ class Deadly(FileImages):
 class Counting(FileImages):
     """Write down PyTorch's threads in each worker."""
 
-    notes: Path
+    notes: Path = Path()
 
     def read(self, path, shorter=None):
         assert get_worker_info() is not None
@@ -61,7 +61,7 @@ def test_batches_are_the_same_when_workers_die_once_or_always(manifest, tmp_path
     for number in range(deaths):
         (lives / str(number)).touch()
     before = signal.getsignal(signal.SIGCHLD)
-    found = batches(replace(manifest, store=Deadly(manifest.store.root, lives)), 2)
+    found = batches(replace(manifest, store=Deadly(manifest.store.root, lives=lives)), 2)
     assert len(found) == len(expected) == 4
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one.images, other.images)
@@ -87,6 +87,6 @@ def test_an_image_that_vanishes_is_named_through_a_worker_as_without_one(manifes
 def test_each_worker_computes_with_one_thread(manifest, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    batches(replace(manifest, store=Counting(manifest.store.root, notes)), 2)
+    batches(replace(manifest, store=Counting(manifest.store.root, notes=notes)), 2)
     assert {file.read_text() for file in notes.iterdir()} == {"1"}
     assert len(np.unique([file.name for file in notes.iterdir()])) == 2

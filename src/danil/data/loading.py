@@ -21,12 +21,20 @@ RESTARTS = 3
 """How often dead workers are started again in an epoch before their work is done without them."""
 
 
+Rows = np.ndarray[Any, Any]
+
+
+def earlier_turns(order: Rows) -> Rows:
+    """Return how often each row of an order stood in it before, `(N,)` int64."""
+    return pd.Series(order).groupby(order).cumcount().to_numpy(dtype=np.int64)
+
+
 class Batches(Dataset[Batch]):
     """Give the batches of one epoch by number; what batch `b` holds does not depend on who asks, or when."""
 
-    def __init__(self, images: Images, order: np.ndarray[Any, Any], batch_size: int) -> None:
+    def __init__(self, images: Images, order: Rows, batch_size: int, turns: Rows | None = None) -> None:
         self.images, self.order, self.batch_size = images, order, batch_size
-        self.turns = pd.Series(order).groupby(order).cumcount().to_numpy(dtype=np.int64)
+        self.turns = earlier_turns(order) if turns is None else turns
 
     def __len__(self) -> int:
         return math.ceil(len(self.order) / self.batch_size)
@@ -38,11 +46,12 @@ class Batches(Dataset[Batch]):
 
 def loader(
     images: Images,
-    order: np.ndarray[Any, Any] | Tensor | None = None,
+    order: Rows | Tensor | None = None,
     *,
     batch_size: int,
     workers: int = 0,
     start: int = 0,
+    turns: Rows | None = None,
 ) -> Iterator[Batch]:
     """Yield batches of the images' rows in this order; the last one may be smaller.
 
@@ -55,9 +64,11 @@ def loader(
         batch_size: B.
         workers: processes that prepare batches ahead; 0: this one prepares them (enough with a cache).
         start: number of batches to leave out.
+        turns: how often each row was shown before in the epoch, `(N,)`, where `order` is one process's share of it;
+            default: as `order` says.
     """
     rows = np.arange(len(images)) if order is None else np.asarray(order, dtype=np.int64)
-    batches = Batches(images, rows, batch_size)
+    batches = Batches(images, rows, batch_size, turns)
     if workers == 0:
         return (batches[number] for number in range(start, len(batches)))
     return worked(batches, range(start, len(batches)), workers)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from danil.data.dataset import Batch, Images
-from danil.data.loading import loader
+from danil.data.loading import earlier_turns, loader
 from danil.data.samplers import RankedByLoss, Shuffled
 from danil.objectives import Terms, check_finite
 from danil.runs import Recipe, RunFolder, write_checkpoint
@@ -139,10 +139,16 @@ def epoch_batches(loop: Loop, training: Training) -> Iterator[Batch]:
 def shared_batches(loop: Loop, order: np.ndarray[Any, Any], start: int = 0) -> Iterator[Batch]:
     """Yield this rank's share of each whole global batch of these rows, from batch `start` on."""
     size, ranks = loop.recipe.train.batch_size, loop.fabric.world_size
-    whole = len(order) // size * size or len(order)
-    batches = [order[first : first + size] for first in range(0, whole, size)]
-    share = np.concatenate([batch[loop.fabric.global_rank :: ranks] for batch in batches])
-    return loader(loop.images, share, batch_size=size // ranks, workers=loop.recipe.data.workers, start=start)
+    places = np.arange(len(order) // size * size or len(order))
+    share = np.concatenate([batch[loop.fabric.global_rank :: ranks] for batch in np.split(places, places[size::size])])
+    return loader(
+        loop.images,
+        order[share],
+        batch_size=size // ranks,
+        workers=loop.recipe.data.workers,
+        start=start,
+        turns=earlier_turns(order)[share],
+    )
 
 
 def population_statistics(loop: Loop, training: Training) -> float:
