@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,20 @@ def test_a_value_that_json_cannot_hold_is_refused(tmp_path):
     with pytest.raises(TypeError, match="object"):
         write_checkpoint(tmp_path / "x.safetensors", {"a": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_beside_a_writer_always_gets_one_whole_save(tmp_path):
+    path = write_checkpoint(tmp_path / "last.safetensors", {"size": 0, "data": torch.zeros(0)})
+    sizes = [1, 5000, 100, 20000]
+
+    def write() -> None:
+        for number in range(60):
+            size = sizes[number % len(sizes)]
+            write_checkpoint(path, {"size": size, "data": torch.zeros(size)})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        state = read_checkpoint(path).state
+        assert len(state["data"]) == state["size"]
+    writer.join()

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from danil.data.atomic import write_atomically
@@ -53,13 +53,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     target = Path(path)
     try:
-        with safe_open(target, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        content = (
+            target.read_bytes()
+        )  # once: `safe_open` goes by the name twice, and a run may replace the file between
+        tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
         tree = json.loads(metadata["state"])
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint `{target}` does not exist.") from error
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint `{target}` is damaged or not a danil checkpoint: {error}.") from error
     try:
         whole = metadata.get("digest") == digest(tensors, tree)
