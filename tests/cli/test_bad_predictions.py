@@ -29,7 +29,8 @@ def run_folder(path, predictions, objective="danil"):
     path.mkdir()
     table()[["path", "group", "label"]].assign(split="test").to_csv(path / "manifest.csv", index=False)
     predictions.to_csv(path / "predictions.csv", index=False)
-    (path / "data.json").write_text(json.dumps({"tasks": {"label": list(CLASSES)}}))
+    record = {"source": "folder:images", "digest": "d", "root": None, "tasks": {"label": list(CLASSES)}}
+    (path / "data.json").write_text(json.dumps(record))
     (path / "recipe.toml").write_text(f'seed = 0\n[objective]\nname = "{objective}"\n')
     return path
 
