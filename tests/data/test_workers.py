@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
-from danil.data import read_source
+from danil.data import loading, read_source
 from danil.data.dataset import Images
 from danil.data.fake import write_fake
 from danil.data.files import FileImages, UnreadableImages
@@ -90,3 +91,29 @@ def test_each_worker_computes_with_one_thread(manifest, tmp_path):
     batches(replace(manifest, store=Counting(manifest.store.root, notes=notes)), 2)
     assert {file.read_text() for file in notes.iterdir()} == {"1"}
     assert len(np.unique([file.name for file in notes.iterdir()])) == 2
+
+
+@pytest.mark.parametrize("fault", [ConnectionResetError, EOFError, FileNotFoundError])
+def test_a_worker_that_dies_while_it_hands_over_a_batch_loses_nothing(manifest, monkeypatch, fault):
+    expected = batches(manifest, 1)
+    original, calls = loading.from_workers, []
+
+    @contextmanager
+    def dying(found, numbers, workers):
+        calls.append(numbers)
+        if len(calls) > 1:
+            with original(found, numbers, workers) as whole:
+                yield whole
+            return
+
+        def one_batch():
+            yield found[numbers[0]]
+            raise fault
+
+        yield one_batch()
+
+    monkeypatch.setattr(loading, "from_workers", dying)
+    with pytest.warns(UserWarning, match="prepares batches died"):
+        found = batches(manifest, 2)
+    assert [list(numbers) for numbers in calls] == [[0, 1, 2, 3], [1, 2, 3]]
+    assert all(torch.equal(one.images, other.images) for one, other in zip(found, expected, strict=True))

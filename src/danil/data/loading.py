@@ -102,15 +102,21 @@ def worked(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
                     numbers = numbers[1:]
                     yield batch
             return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            if not worker_died(error):
                 raise
+            said = (str(error) or type(error).__name__).splitlines()[0]
             warnings.warn(
-                f"a process that prepares batches died ({str(error).splitlines()[0]}). The batches are prepared again; "
-                "no image is lost. Memory, or /dev/shm, may have run out: try fewer `data.workers`.",
+                f"a process that prepares batches died ({said}). The batches are prepared again; no image is lost. "
+                "Memory, or /dev/shm, may have run out: try fewer `data.workers`.",
                 stacklevel=2,
             )
     yield from (batches[number] for number in numbers)
+
+
+def worker_died(error: Exception) -> bool:
+    """Tell whether an error is the death of a worker: found by PyTorch, or in the middle of handing over a batch."""
+    return isinstance(error, (EOFError, ConnectionError, FileNotFoundError)) or "DataLoader worker" in str(error)
 
 
 @contextmanager
