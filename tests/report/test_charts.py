@@ -47,9 +47,11 @@ def test_long_curves_are_thinned_with_their_ends_kept():
 def test_a_log_gives_a_chart_for_each_kind_of_column():
     log = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "cross_entropy": [1.9, 0.9], "distractor": [0.1, 0.1]})
     log = log.assign(share_wrong=[0.5, 0.2], distance_median=[1e-4, 1e-2], gradient_ratio=[0.2, 0.0], lr=0.1, step=1)
+    log = log.assign(seconds=9.0, statistics_seconds=7.0)
     titles = [re.search('aria-label="(.*?) over 2 epochs', item.svg)[1] for item in training_charts(log)]
     assert titles == ["Training loss", "Wrong images", "Distance d", "Gradient ratio"]
     assert "loss from 2 to 1" in training_charts(log)[0].svg
+    assert "seconds" not in training_charts(log)[0].svg
 
 
 @pytest.mark.parametrize("ratios", [[0.0, 0.0], [np.nan, np.nan], [1e-9, 1e3]])

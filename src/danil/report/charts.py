@@ -13,7 +13,7 @@ from danil.statistics.calibration import reliability
 from danil.statistics.predictions import Predictions
 from danil.statistics.selective import risk_coverage
 
-NO_LOSS = {"epoch", "step", "lr", "seconds", "share_wrong", "gradient_ratio"}
+NO_LOSS = {"epoch", "step", "lr", "seconds", "statistics_seconds", "share_wrong", "gradient_ratio"}
 WRONG_CAPTION = "Share of training images that the network got wrong: those on which DANIL's term acts."
 DISTANCE_CAPTION = "Squared distance of A⁺ and A⁻ on wrong images: quantiles over each batch. The term is λ / (d + ε)."
 RATIO_CAPTION = (
