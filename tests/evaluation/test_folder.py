@@ -9,9 +9,11 @@ from sklearn.metrics import accuracy_score
 
 from danil.evaluation import EvaluationError, evaluate_run, evaluated_outcome, summary
 from danil.runs import RunError
+from danil.runs.calibration import read_calibration
 from danil.statistics import PredictionsError
 from danil.statistics.calibration import fitted_temperature
 from danil.statistics.decisions import Wanted
+from danil.statistics.tables import read_predictions
 
 TEMPERATURE = (
     '{{"tasks": {{"dx": {{"temperature": {{"value": {}, "nll_before": 1, "nll_after": 1, "images": 9}}, '
@@ -169,6 +171,13 @@ def test_a_run_without_test_part_has_nothing_to_evaluate_but_shows_its_validatio
     accuracy = (pd.read_csv(folder / "validation_predictions.csv").eval("label == prediction")).mean()
     assert f"{accuracy:.3f}" in next(line for line in text.splitlines() if line.startswith("accuracy"))
     assert not (folder / "metrics.json").exists()
+
+
+def test_a_run_without_test_part_keeps_what_its_validation_part_decides(run_folder):
+    folder = without_test(run_folder())
+    evaluated_outcome(folder)
+    held_out = read_predictions(folder / "validation_predictions.csv")
+    assert read_calibration(folder)["dx"].temperature.value == pytest.approx(fitted_temperature(held_out).value)
 
 
 def test_a_run_of_training_images_alone_says_so(run_folder):
