@@ -84,8 +84,9 @@ core.
 |---|---|---|
 {reading}
 
-The cores are those of our processor. What your machines need for a suite: `danil benchmark SUITE --dry-run`, which
-estimates from the records that are there.
+These are the reduced copies at hand; originals of 600 × 450 px and more take longer to decode. The cores are those of
+our processor. What your machines need for a suite: `danil benchmark SUITE --dry-run`, which estimates from the records
+that are there.
 
 ## 10⁸ tiles
 
