@@ -40,8 +40,8 @@ Medical Image Classifications*, Tables 1–4: one number per cell, no seeds, no 
 {answer}
 
 What "shown" means: the 95 % interval, over seeds and test images together, of the difference to Base on the same seeds
-and the same test images; p-values are corrected after Holm over all differences of a suite. "No difference shown" is
-not "no difference": the interval says which differences remain possible.
+and the same test images; p-values are corrected after Holm over all differences of a suite; with fewer than three seeds
+nothing is called better or worse. "No difference shown" is not "no difference": see what the interval leaves possible.
 
 ## What was run
 
@@ -95,7 +95,7 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid]) -> str:
 
 def cells(found: Grid, accuracy: Grid, key: Key) -> list[str]:
     """Return the difference of one method to Base in both metrics, with the verdict and the paper's difference."""
-    texts = [found.titles["dataset", key[0]], found.titles["method", key[2]], str(len(found.entries[key].seeds))]
+    texts = [found.titles["dataset", key[0]], found.titles["method", key[2]], str(len(found.entries[key].shared))]
     for grid in (found, accuracy):
         entry = grid.entries[key]
         assert entry.to_base is not None

@@ -67,6 +67,17 @@ def test_a_clear_gain_is_told_better_and_its_reverse_worse(tmp_path, add_record)
     assert "| +0.016 | +" in text  # the paper's difference, then ours
 
 
+def test_no_verdict_is_given_on_fewer_than_three_seeds(tmp_path, add_record):
+    labels = [0, 1, 2] * 100
+    for seed in range(2):
+        add_record(labels, noisy(labels, 0.6, seed), seed=seed)
+        add_record(labels, noisy(labels, 0.1, seed + 10), seed=seed, **DANIL)
+    add_record(labels, noisy(labels, 0.1, 12), seed=2, **DANIL)  # a third seed that Base does not have
+    text = rendered(grids(read_records(tmp_path / "results")))
+    assert "| fewer than 3 seeds |" in text
+    assert "Base+DANIL has fewer than 3 seeds in 1 of 1" in text
+
+
 def test_suites_are_told_apart(tmp_path, add_record):
     labels = [0, 1] * 20
     add_record(labels, labels)

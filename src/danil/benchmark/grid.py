@@ -22,13 +22,17 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold a method's mean over seeds on one data set and backbone, and its difference to Base with equal seeds."""
+    """Hold a method's mean over seeds on one data set and backbone, and its difference to Base with equal seeds.
+
+    `shared` are the seeds that the method and Base both have.
+    """
 
     seeds: tuple[int, ...]
     mean: Difference
     paper: float | None
     to_base: Difference | None = None
     paper_to_base: float | None = None
+    shared: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resampl
         if method != BASE and shared:
             paired = difference(stack(method, shared), stack(BASE, shared), groups, True)
             claimed = None if printed is None or base is None else printed - base
-            entry = replace(entry, to_base=paired, paper_to_base=claimed)
+            entry = replace(entry, to_base=paired, paper_to_base=claimed, shared=shared)
         entries[method] = entry
     return entries
 

@@ -17,16 +17,21 @@ NOTHING = "–"
 PAPER_NUMBERS = {("macro_f1", False): "3", ("macro_f1", True): "1", ("accuracy", False): "4", ("accuracy", True): "2"}
 """(metric, Base and DANIL alone) → the table's number in the paper."""
 ABLATION = (BASE, "danil")
+ENOUGH = 3
+"""Seeds below which no verdict is given: how far trainings of one method differ is not known from fewer."""
+TOO_FEW = f"fewer than {ENOUGH} seeds"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Hold a caption, sentences, column names and rows of text."""
+    """Hold a short name, a caption, sentences, column names and rows of text; the first `names` columns are names."""
 
+    name: str
     caption: str
     sentences: tuple[str, ...]
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    names: int
 
 
 def rendered(grids: Sequence[Grid], form: Format = "markdown") -> str:
@@ -60,10 +65,12 @@ def values(grid: Grid, methods: Sequence[str]) -> Table:
     printed = PAPER_NUMBERS.get((grid.metric, ablation))
     name = f"Table {printed} of the paper, {metric_name(grid)}" if printed else metric_name(grid).capitalize()
     return Table(
+        name,
         f"{name}: paper / ours [95 % interval], seeds. {grid.title} ({grid.part} part)",
         (finding(grid, methods),),
         ("data", "method", *(grid.titles["backbone", name] for name in backbones)),
         tuple(rows),
+        names=2,
     )
 
 
@@ -77,9 +84,10 @@ def differences(grid: Grid) -> Table:
         paper = NOTHING if entry.paper_to_base is None else signed(entry.paper_to_base)
         p_values = (probability(found.p), probability(found.p_holm))
         rows.append((*(grid.titles[name] for name in names), paper, interval(found), *p_values, verdict(entry)))
-    caption = f"Differences to Base in {metric_name(grid)}, same seeds and images. {grid.title} ({grid.part} part)"
+    name = f"Differences to Base in {metric_name(grid)}"
+    caption = f"{name}, same seeds and images. {grid.title} ({grid.part} part)"
     head = ("data", "backbone", "method", "paper", "ours [95 % interval]", "p", "p (Holm)", "verdict")
-    return Table(caption, (), head, tuple(rows))
+    return Table(name, caption, (), head, tuple(rows), names=3)
 
 
 def finding(grid: Grid, methods: Sequence[str]) -> str:
@@ -100,17 +108,20 @@ def part(grid: Grid, method: str, found: dict[Key, Entry]) -> str:
     claims = [
         entry.paper_to_base for key, entry in found.items() if key[2] == method and entry.paper_to_base is not None
     ]
-    counts = {word: verdicts.count(word) for word in ("better", "worse", "no difference shown")}
+    counts = {word: verdicts.count(word) for word in ("better", "worse", "no difference shown", TOO_FEW)}
     said = ", ".join(f"{word} in {count} of {len(verdicts)}" for word, count in counts.items() if count)
     higher = sum(claim > 0 for claim in claims)
     paper = f" (the paper prints a higher number in {higher} of {len(claims)})" if claims else ""
-    return f"{grid.titles['method', method]} is {said}{paper}".replace("is no difference shown", "shows no difference")
+    text = f"{grid.titles['method', method]} is {said}{paper}"
+    return text.replace("is no difference shown", "shows no difference").replace(f"is {TOO_FEW}", f"has {TOO_FEW}")
 
 
 def verdict(entry: Entry) -> str:
     """Return the verdict on an entry's difference to Base; every metric made from records is better when higher."""
     found = entry.to_base
     assert found is not None
+    if len(entry.shared) < ENOUGH:
+        return TOO_FEW
     if not found.p_holm < 1 - LEVEL:
         return "no difference shown"
     return "better" if found.value > 0 else "worse"

@@ -11,13 +11,13 @@ def write_tables_report(tables: Sequence[Mapping[str, Any]], path: str | Path) -
     """Write one page with every table and return its path.
 
     Args:
-        tables: each with `caption`, `sentences`, `head` and `rows` of text.
+        tables: each with `name`, `caption`, `sentences`, `head`, `rows` of text; the first `names` columns name a row.
         path: of the page.
     """
     return write_page(
         path,
         "tables.html.j2",
         title="Benchmark tables",
-        contents=[(f"table-{number}", table["caption"].split(":")[0]) for number, table in enumerate(tables, 1)],
+        contents=[(f"table-{number}", table["name"]) for number, table in enumerate(tables, 1)],
         tables=tables,
     )
