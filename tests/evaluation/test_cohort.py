@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from danil.data import read_source
+from danil.data.fake import write_fake
 from danil.evaluation import EvaluationError, evaluate_cohort
 from danil.models import create_model
-from danil.runs import read_recipe, write_checkpoint
+from danil.runs import open_run, predict_files, read_recipe, write_checkpoint
 from danil.runs.folder import create_run
 
 
@@ -31,6 +33,39 @@ def fitted_run(tmp_path):
     model = create_model("test_resnet", manifest.tasks, weights="none")
     write_checkpoint(run.checkpoint("last"), {"model": model.state_dict()})
     return run.path
+
+
+def untrained_run(folder, source, objective):
+    """A run of several tasks with an untrained network, after a pass in train mode: its answers differ by image."""
+    settings = (f"data.source={source!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none")
+    recipe = read_recipe("paper", [*settings, f"objective.name={objective}"])
+    manifest = read_source(source)
+    run = create_run(folder, recipe, manifest, ["danil"], overwrite=False)
+    torch.manual_seed(0)
+    model = create_model("test_resnet", manifest.tasks, weights="none", head=recipe.head)
+    write_checkpoint(run.checkpoint("last"), {"model": model.state_dict()})
+    return run.path
+
+
+@pytest.fixture
+def two_diseases(tmp_path):
+    """A CANet run with the tasks DR (0–4) and DME (0–2), and the 24 images it knows, as `idrid:FOLDER`."""
+    source = f"idrid:{write_fake('idrid', tmp_path / 'idrid')}"
+    return untrained_run(tmp_path / "run", source, "canet"), source
+
+
+@pytest.fixture
+def eye_clinic(tmp_path):
+    """Write a table of the first images of `two_diseases` with these columns and return it as a source."""
+
+    def make(label, **columns):
+        folder = tmp_path / "idrid" / "1. Original Images" / "a. Training Set"
+        count = len(next(iter(columns.values())))
+        paths = [str(path.relative_to(tmp_path)) for path in sorted(folder.iterdir())[:count]]
+        pd.DataFrame({"path": paths, **columns}).to_csv(tmp_path / "eyes.csv", index=False)
+        return f"csv:{tmp_path / 'eyes.csv'}?label={label}"
+
+    return make
 
 
 @pytest.fixture
@@ -93,3 +128,105 @@ def test_a_wrong_mapping_is_refused_and_nothing_is_written(fitted_run, clinic, l
     for word in words:
         assert word in str(caught.value)
     assert not (fitted_run / "cohorts").exists()
+
+
+def test_every_task_is_predicted_and_judged_with_its_own_temperature(two_diseases):
+    run, source = two_diseases
+    stored = {"value": 2.0, "nll_before": 1.0, "nll_after": 0.9, "images": 50}
+    decided = {"temperature": stored, "classes": [], "confidences": []}
+    (run / "calibration.json").write_text(json.dumps({"tasks": {"DME": decided}}))
+    metrics, folder = evaluate_cohort(run, source, resamples=20)
+    assert (metrics["task"], list(metrics["tasks"])) == ("DR", ["DME"])
+    assert (metrics["decided_on"], metrics["tasks"]["DME"]["decided_on"]) == (None, "validation")
+    manifest, fitted = read_source(source), open_run(run)
+    pixels = [manifest.store.read(path) for path in manifest.table["path"]]
+    for task, name, document in (
+        ("DR", "predictions.csv", metrics),
+        ("DME", "predictions_DME.csv", metrics["tasks"]["DME"]),
+    ):
+        table = pd.read_csv(folder / name, dtype=str)
+        assert table["label"].tolist() == manifest.table[task].tolist()
+        assert document["metrics"]["accuracy"]["value"] == pytest.approx((table["label"] == table["prediction"]).mean())
+        expected = fitted.predict(pixels)["prediction" if task == "DR" else "DME_prediction"]
+        assert table["prediction"].tolist() == expected.tolist()
+    assert metrics["metrics"] != metrics["tasks"]["DME"]["metrics"]
+
+
+def test_classes_of_every_task_are_mapped(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    source = eye_clinic("DR,DME", DR=["0", "none", "4"], DME=["1", "bad", "odd"])
+    metrics, folder = evaluate_cohort(run, source, ["none=0", "DME:bad=2", "DME:odd="], resamples=20)
+    assert pd.read_csv(folder / "predictions.csv", dtype=str)["label"].tolist() == ["0", "0", "4"]
+    found = pd.read_csv(folder / "predictions_DME.csv", dtype=str, keep_default_na=False)
+    assert found["label"].tolist() == ["1", "2", ""]
+    assert metrics["tasks"]["DME"]["labelled"] == 2
+
+
+def test_labels_of_another_task_are_never_taken_for_the_main_ones(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    metrics, folder = evaluate_cohort(run, eye_clinic("DME", DME=["0", "1", "2"]), resamples=20)
+    assert pd.read_csv(folder / "predictions.csv", dtype=str)["label"].isna().all()
+    assert (metrics["task"], metrics["tasks"]) == ("DME", {})
+    assert metrics["notes"][0] == "The figures above are of the task DME."
+    assert metrics["notes"][-1] == "No image has a known label of the task DR."
+
+
+def test_a_cohort_of_other_column_names_is_labelled_in_the_main_task(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    metrics, folder = evaluate_cohort(run, eye_clinic("grade", grade=["0", "3", "4"]), resamples=20)
+    assert metrics["labelled"] == 3
+    assert metrics["notes"][-1] == "No image has a known label of the task DME."
+    assert pd.read_csv(folder / "predictions_DME.csv", dtype=str)["label"].isna().all()
+
+
+def test_a_prevalence_is_of_the_main_task(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    source = eye_clinic("DR,DME", DR=["0", "1", "4"], DME=["0", "1", "2"])
+    metrics, _ = evaluate_cohort(run, source, resamples=20, prevalences={"4": 0.2})
+    assert metrics["tasks"]["DME"]["labelled"] == 3
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        (["none=0"], ("1 label (`bad`)", "classes 0, 1, 2", "`--map DME:bad=0`", "`--map DME:bad=`")),
+        (
+            ["none=0", "DME:bad=4"],
+            ("`--map DME:bad=4`: `4` is none of the run's classes 0, 1, 2", "TASK:bad=4", "DR, DME"),
+        ),
+        (["none=0", "DME:none=0"], ("`--map DME:none=…`", "no class `none`; it has bad")),
+    ],
+)
+def test_a_wrong_mapping_of_a_further_task_is_refused(two_diseases, eye_clinic, mapping, words):
+    run, _ = two_diseases
+    with pytest.raises(EvaluationError) as caught:
+        evaluate_cohort(run, eye_clinic("DR,DME", DR=["none"], DME=["bad"]), mapping)
+    for word in words:
+        assert word in str(caught.value)
+    assert not (run / "cohorts").exists()
+
+
+def test_a_reader_with_several_tasks_gives_them_to_a_run_that_has_them(tmp_path):
+    source = f"ham10000:{write_fake('ham10000', tmp_path / 'ham')}"
+    run = untrained_run(tmp_path / "run", f"{source}?tasks=dx,localization", "multitask")
+    metrics, _ = evaluate_cohort(run, source, resamples=20)
+    assert metrics["tasks"]["localization"]["labelled"] == 16
+
+
+def test_predicted_files_have_columns_for_every_task(two_diseases, tmp_path):
+    run, source = two_diseases
+    manifest = read_source(source)
+    files = [manifest.root / path for path in manifest.table["path"][:3]]
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    table, faults = predict_files(open_run(run), [*files, tmp_path / "broken.jpg"])
+    assert list(table) == [
+        "path", "prediction", *(f"probability_{grade}" for grade in range(5)),
+        "DME_prediction", *(f"DME_probability_{grade}" for grade in range(3)),
+    ]  # fmt: skip
+    assert len(table) == 3
+    assert len(faults) == 1
+    for front in ("", "DME_"):
+        probabilities = table.filter(regex=f"^{front}probability_")
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        best = probabilities.idxmax(axis=1).str.removeprefix(f"{front}probability_")
+        assert table[f"{front}prediction"].tolist() == best.tolist()

@@ -114,7 +114,7 @@ def test_further_tasks_stand_under_tasks(run_folder, made):
     )
     document = evaluate_run(folder, resamples=20)
     assert document["tasks"] == {}
-    assert "no test image has a known label of the task site" in document["notes"]
+    assert "No image has a known label of the task site." in document["notes"]
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,15 @@ def test_bad_arguments_are_named(arguments, message):
 def test_weights_for_another_number_of_classes_are_refused():
     with pytest.raises(ValueError, match="has 2 numbers; the network has 3 classes"):
         CrossEntropy([1.0, 2.0]).per_image(LOGITS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("weights", "logits", "labels", "words"),
+    [
+        ([1.0, 2.0, 3.0], {"grade": LOGITS}, {"grade": LABELS}, "of one task.*answers with the task 'grade'"),
+        ({"grade": [1.0, 2.0, 3.0]}, LOGITS, LABELS, "by task.*answers with one tensor"),
+    ],
+)
+def test_weights_that_would_not_act_are_refused(weights, logits, labels, words):
+    with pytest.raises(ValueError, match=words):
+        CrossEntropy(weights).per_image(logits, labels)

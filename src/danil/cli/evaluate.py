@@ -9,7 +9,11 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a tab
 Data = Annotated[str | None, typer.Option(metavar="DATA", help="Another cohort, as READER:PATH.")]
 Mapping = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="OLD=NEW", help="Read the cohort's class OLD as the run's NEW; repeatable."),
+    typer.Option(
+        "--map",
+        metavar="[TASK:]OLD=NEW",
+        help="Read the cohort's class OLD as the run's NEW, of the main task or of TASK; repeatable.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where a cohort's or table's results go.")]
 Validation = Annotated[
@@ -54,6 +58,8 @@ def evaluate(
 ) -> None:
     """Evaluate a run on its test part, or on another cohort (other class names, missing classes, no labels).
 
+    Of a run with several tasks every task is evaluated; a cohort's label column belongs to the task of its name.
+
     Temperature and thresholds are chosen on the run's validation part, never on the test part.
     With --robustness the test images are corrupted at stated strengths; RUN/robustness.json holds accuracy and macro-F1
     with intervals, RUN/robustness/ the predictions, which `danil compare` pairs.
@@ -61,6 +67,7 @@ def evaluate(
     Example: danil evaluate runs/ham-danil
     Example: danil evaluate runs/ham-danil --sensitivity 0.95 --prevalence mel=0.02 --risk 0.05 --by age --by sex
     Example: danil evaluate runs/ham-danil --data clinic.csv --map melanoma=mel --map naevus=nv --out clinic-results
+    Example: danil evaluate runs/canet --data "csv:eyes.csv?label=DR,DME" --map none=0 --map DME:severe=2
     Example: danil evaluate predictions.csv --validation validation.csv --out results
     Example: danil evaluate runs/ham-danil --robustness --limit 500
     """

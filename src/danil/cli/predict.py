@@ -13,7 +13,8 @@ def predict(
 ) -> None:
     """Predict images with a trained run: a row per image, in the order given; a folder's images by name.
 
-    An image that cannot be read is reported and skipped; the exit code is then 3.
+    Columns: `path`, `prediction`, `probability_<class>` …; of every further task `<task>_prediction`,
+    `<task>_probability_<class>` …. An image that cannot be read is reported and skipped; the exit code is then 3.
 
     Example: danil predict runs/ham-danil new-images/ --out predictions.csv
     """

@@ -1,6 +1,6 @@
-"""Evaluating a run on another cohort: other class names, missing classes, images without labels."""
+"""Evaluating a run on another cohort: other class names, missing classes, images without labels; every task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from danil.data import loader, read_source, write_atomically
-from danil.data.manifest import RESERVED, Manifest, counted
+from danil.data.manifest import Manifest, counted
 from danil.evaluation.decisions import run_decisions
-from danil.evaluation.document import Choices, Document, evaluate_predictions
+from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError
-from danil.evaluation.folder import read_manifest, task_names, training_counts, write_metrics
+from danil.evaluation.folder import predictions_file, read_manifest, training_counts, write_metrics
+from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, open_run
 from danil.statistics.decisions import Wanted
 from danil.statistics.predictions import Integers, Predictions
@@ -27,17 +28,20 @@ def evaluate_cohort(
     wanted: Wanted | None = None,
     **choices: Unpack[Choices],
 ) -> tuple[Document | None, Path]:
-    """Predict another data set, write `predictions.csv` and `metrics.json`; return metrics and folder.
+    """Predict another data set, write its predictions (a table per task) and `metrics.json`; return metrics and folder.
 
     Temperature and thresholds are the run's own, from its validation part; the cohort's metadata make the subgroups.
+    A task's labels are the cohort's label column of its name; the main task takes the cohort's first label column
+    where none is named like a task. What has no labels is predicted only, which the notes say.
 
     Args:
         run: the run folder.
         data: `READER:PATH` or a path; its own split is ignored.
-        mapping: `OLD=NEW`: the cohort's class OLD is the run's class NEW; `OLD=` takes the label as unknown.
+        mapping: `OLD=NEW`: the cohort's class OLD is the run's class NEW, of the main task; `TASK:OLD=NEW` of another;
+            `OLD=` takes the label as unknown.
         out: where results go. Default: `cohorts/<name of the data>` in the run folder.
         wanted: what thresholds are chosen for, on the run's validation part. Default: what the run has.
-        choices: as `evaluate_predictions` has them.
+        choices: as `evaluate_predictions` has them; `prevalences` are of the main task's classes.
 
     Returns:
         Metrics (`None` where no image has a label: only predictions are written then) and the folder.
@@ -47,21 +51,25 @@ def evaluate_cohort(
         RunError, DataError: the run or the data cannot be used.
     """
     fitted = open_run(run)
-    decided = run_decisions(Path(run), read_manifest(Path(run)), task_names(Path(run)), wanted)
-    manifest = read_source(data, labelled=False)
+    tasks = list(fitted.tasks)
+    decided = run_decisions(Path(run), read_manifest(Path(run)), tasks, wanted)
+    manifest = read_source(data, labelled=False, several=len(tasks) > 1)
     predictions = cohort_predictions(fitted, manifest, mapping, data)
     folder = Path(run) / "cohorts" / Path(data.split(":")[-1].split("?")[0]).stem if out is None else Path(out)
+    known = {task: found for task, found in predictions.items() if (found.labels >= 0).any()}
     metrics = None
-    if (predictions.labels >= 0).any():
-        metrics = evaluate_predictions(
-            predictions,
-            training_counts=training_counts(Path(run), fitted.task),
-            metadata=manifest.table.drop(columns=[*RESERVED, *manifest.tasks]),
-            decided=decided.get(fitted.task),
+    if known:
+        metrics = tasks_document(
+            known,
+            tasks,
+            training_counts={task: training_counts(Path(run), task) for task in known},
+            metadata=manifest.table.set_index("path").drop(columns=["group", "split", *manifest.tasks]),
+            decided=decided,
             **choices,
         )
-        metrics |= {"task": fitted.task, "cohort": manifest.source, "mapping": list(mapping)}
-    write_atomically(folder / "predictions.csv", predictions.table().to_csv(index=False))
+        metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
+    for task, found in predictions.items():
+        write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))
     if metrics is not None:
         write_metrics(folder, metrics)
     return metrics, folder
@@ -69,59 +77,86 @@ def evaluate_cohort(
 
 def cohort_predictions(
     fitted: FittedClassifier, manifest: Manifest, mapping: Sequence[str], source: str
-) -> Predictions:
-    """Return the run's predictions on every image of the cohort, with its labels in the run's classes."""
-    task = fitted.task if fitted.task in manifest.tasks else manifest.task
-    labels = cohort_labels(manifest, task, fitted.classes, parsed_mapping(mapping, fitted.classes), source)
-    batches = (batch.images for batch in loader(fitted.images(manifest), None, batch_size=64))
-    probabilities = fitted.probabilities(batches)[fitted.task]
-    return Predictions.of(
-        labels,
-        probabilities,
-        groups=manifest.table["group"].tolist(),
-        classes=fitted.classes,
-        paths=manifest.table["path"].tolist(),
-        source=source,
-    )
+) -> dict[str, Predictions]:
+    """Return the run's predictions on every image of the cohort by task, with its labels in the run's classes."""
+    renamed = parsed_mapping(mapping, fitted.tasks)
+    labels = {
+        task: cohort_labels(
+            label_cells(manifest, task, fitted.tasks),
+            names,
+            renamed[task],
+            source,
+            front="" if task == fitted.task else f"{task}:",
+        )
+        for task, names in fitted.tasks.items()
+    }
+    probabilities = fitted.probabilities(batch.images for batch in loader(fitted.images(manifest), None, batch_size=64))
+    return {
+        task: Predictions.of(
+            labels[task],
+            probabilities[task],
+            groups=manifest.table["group"].tolist(),
+            classes=names,
+            paths=manifest.table["path"].tolist(),
+            source=source,
+        )
+        for task, names in fitted.tasks.items()
+    }
 
 
-def parsed_mapping(mapping: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Return OLD → NEW; NEW is empty where the label is to be unknown.
+def label_cells(manifest: Manifest, task: str, tasks: Iterable[str]) -> pd.Series:
+    """Return the cohort's labels of one of the run's tasks as text, missing where it has none."""
+    if task in manifest.tasks:
+        return manifest.table[task]
+    ours = list(tasks)
+    if task == ours[0] and not set(ours) & set(manifest.tasks):
+        return manifest.table[manifest.task]
+    return pd.Series(None, manifest.table.index, dtype="str")
+
+
+def parsed_mapping(mapping: Sequence[str], tasks: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+    """Return task → OLD → NEW; NEW is empty where the label is to be unknown.
 
     Raises:
-        EvaluationError: no `=`, OLD twice, or NEW none of the classes.
+        EvaluationError: no `=`, OLD twice, or NEW none of the task's classes.
     """
-    renamed: dict[str, str] = {}
+    renamed: dict[str, dict[str, str]] = {task: {} for task in tasks}
     for item in mapping:
-        old, equals, new = item.partition("=")
+        front, _, rest = item.partition(":")
+        task, pair = (front, rest) if front in tasks and rest else (next(iter(tasks)), item)
+        old, equals, new = pair.partition("=")
         if not equals or not old:
             raise EvaluationError(f"`--map {item}` is not OLD=NEW. Write the cohort's class, `=`, the run's class.")
-        if old in renamed:
+        if old in renamed[task]:
             raise EvaluationError(f"`--map` gives `{old}` twice. Keep one.")
-        if new and new not in classes:
-            raise EvaluationError(f"`--map {item}`: `{new}` is none of the run's classes {', '.join(classes)}.")
-        renamed[old] = new
+        if new and new not in tasks[task]:
+            raise EvaluationError(
+                f"`--map {item}`: `{new}` is none of the run's classes {', '.join(tasks[task])}."
+                + (f" Another task's class: `TASK:{pair}`, TASK one of {', '.join(tasks)}." if len(tasks) > 1 else "")
+            )
+        renamed[task][old] = new
     return renamed
 
 
 def cohort_labels(
-    manifest: Manifest, task: str, classes: Sequence[str], renamed: Mapping[str, str], data: str
+    cells: pd.Series, classes: Sequence[str], renamed: Mapping[str, str], data: str, front: str = ""
 ) -> Integers:
-    """Return the cohort's labels as the run's class indices, −1 = unknown.
+    """Return a task's labels in the cohort as the run's class indices, −1 = unknown; `front` is its prefix in `--map`.
 
     Raises:
         EvaluationError: a class that is neither the run's nor mapped, or a mapping of a class that is not there.
     """
-    column = manifest.table[task]
-    names = set(column.dropna())
+    names = set(cells.dropna())
     absent = sorted(set(renamed) - names)
     if absent:
-        raise EvaluationError(f"`--map`: `{data}` has no class `{absent[0]}`; it has {', '.join(sorted(names))}.")
+        there = ", ".join(sorted(names)) or "no label there"
+        raise EvaluationError(f"`--map {front}{absent[0]}=…`: `{data}` has no class `{absent[0]}`; it has {there}.")
     foreign = sorted(name for name in names if name not in renamed and name not in classes)
     if foreign:
+        old = f"{front}{foreign[0]}"
         raise EvaluationError(
             f"`{data}` has {counted(foreign, 'label')} that are none of the run's classes {', '.join(classes)}. Say "
-            f"which class each is: `--map {foreign[0]}={classes[0]}`, or leave its labels out: `--map {foreign[0]}=`."
+            f"which class each is: `--map {old}={classes[0]}`, or leave its labels out: `--map {old}=`."
         )
-    mapped = column.map(lambda name: renamed.get(name, name), na_action="ignore")
+    mapped = cells.map(lambda name: renamed.get(name, name), na_action="ignore")
     return pd.Index(classes).get_indexer(pd.Index(mapped)).astype(np.int64)

@@ -9,8 +9,9 @@ import pandas as pd
 
 from danil.data.atomic import write_atomically
 from danil.evaluation.decisions import run_decisions
-from danil.evaluation.document import Choices, Document, evaluate_predictions
+from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError, check_part
+from danil.evaluation.tasks import tasks_document
 from danil.runs.record import RunError, check_columns, checked_record
 from danil.statistics.decisions import Wanted
 from danil.statistics.tables import read_predictions
@@ -47,20 +48,14 @@ def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Un
     for predictions in known.values():
         check_part(predictions, manifest, "test")
     decided = run_decisions(folder, manifest, tasks, wanted)
-    metadata = manifest.set_index("path").drop(columns=["group", "split", *tasks])
-    documents: dict[str, Document] = {}
-    for task, predictions in known.items():
-        documents[task] = evaluate_predictions(
-            predictions,
-            training_counts=training_counts(folder, task),
-            metadata=metadata.loc[list(predictions.paths)].reset_index(drop=True),
-            decided=decided.get(task),
-            **choices,
-        )
-        choices["prevalences"] = None
-    document = {**documents.pop(tasks[0]), "task": tasks[0], "tasks": documents}
-    unknown = [f"no test image has a known label of the task {task}" for task in tasks if task not in known]
-    document["notes"] = [*document["notes"], *unknown]
+    document = tasks_document(
+        known,
+        tasks,
+        training_counts={task: training_counts(folder, task) for task in known},
+        metadata=manifest.set_index("path").drop(columns=["group", "split", *tasks]),
+        decided=decided,
+        **choices,
+    )
     write_metrics(folder, document)
     return document
 

@@ -25,7 +25,8 @@ class CrossEntropy(ImageLoss):
         label_smoothing: share in [0, 1) of the target spread evenly over the classes.
 
     Raises:
-        ValueError: a weight is negative or not finite, or `label_smoothing` is outside [0, 1).
+        ValueError: a weight is negative or not finite, or `label_smoothing` is outside [0, 1); later, weights by task
+            where the network answers with one tensor, or one vector where it answers by task: they would not act.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
@@ -67,6 +68,12 @@ class CrossEntropy(ImageLoss):
     def _weights(self, task: str, logits: Tensor) -> Tensor | None:
         weights = self.class_weights.get(task)
         if weights is None:
+            if self.class_weights and (task == SINGLE or SINGLE in self.class_weights):
+                given, answers = ("by task", "one tensor") if task == SINGLE else ("of one task", f"the task {task!r}")
+                raise ValueError(
+                    f"`class_weights` are {given}, but the network answers with {answers}, so they would not act. "
+                    "Give weights by task (`{'grade': weights}`) to a network that answers by task, else one vector."
+                )
             return None
         if len(weights) != logits.shape[1]:
             raise ValueError(

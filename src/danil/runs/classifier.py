@@ -74,9 +74,10 @@ class FittedClassifier:
         )
 
     def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 32) -> pd.DataFrame:
-        """Return a row per image, in order: `path`, `prediction`, `probability_<class>` … (main task).
+        """Return a row per image, in order: `path`, `prediction`, `probability_<class>` ….
 
-        `path` is the file's, or the image's position where it was given as pixels.
+        `path` is the file's, or the image's position where it was given as pixels. The plain names are the main task's;
+        further tasks follow as `<task>_prediction`, `<task>_probability_<class>` ….
 
         Raises:
             ImageError: a file cannot be read.
@@ -87,12 +88,14 @@ class FittedClassifier:
 
     def predicted(self, paths: Sequence[str], batches: Iterable[Tensor]) -> pd.DataFrame:
         """Return the table of `predict` for batches of uint8 images `(B, 3, S, S)`, named by `paths`."""
-        found = self.probabilities(batches) if paths else {self.task: np.empty((0, len(self.classes)))}
-        probabilities = found[self.task]
-        table = pd.DataFrame({"path": list(paths), "prediction": [self.classes[row.argmax()] for row in probabilities]})
-        for index, name in enumerate(self.classes):
-            table[f"probability_{name}"] = probabilities[:, index]
-        return table
+        empty = {task: np.empty((0, len(names))) for task, names in self.tasks.items()}
+        found = self.probabilities(batches) if paths else empty
+        columns: dict[str, Sequence[Any] | np.ndarray[Any, Any]] = {"path": list(paths)}
+        for task, names in self.tasks.items():
+            front = "" if task == self.task else f"{task}_"
+            columns[f"{front}prediction"] = [names[index] for index in found[task].argmax(1)]
+            columns |= {f"{front}probability_{name}": found[task][:, index] for index, name in enumerate(names)}
+        return pd.DataFrame(columns)
 
     def response_maps(self, images: Picture | Iterable[Picture], labels: Sequence[str] | None = None) -> ResponseMaps:
         """Return A⁺, A⁻ and their difference for these images (main task).
