@@ -152,7 +152,7 @@ def test_predicting_with_what_is_no_run_is_refused(danil, tmp_path):
     assert "not a run folder" in answer.err or "no image" in answer.err
 
 
-@pytest.mark.parametrize("reader", ["folder", "csv", "ham10000", "aptos2019", "crc_msi", "idrid", "medmnist"])
+@pytest.mark.parametrize("reader", ["folder", "csv", "dicom", "ham10000", "aptos2019", "crc_msi", "idrid", "medmnist"])
 def test_every_reader_trains_from_its_real_layout(danil, tmp_path, reader):
     source = write_fake(reader, tmp_path / "data")
     answer = danil("train", source, *TINY, "--out", tmp_path / "run")

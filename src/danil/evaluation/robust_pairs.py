@@ -1,14 +1,13 @@
 """Methods paired under each condition of a robustness measurement."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from danil.evaluation.document import Document
-from danil.evaluation.folder import EvaluationError
 from danil.evaluation.robustness import FILE, FOLDER, METRICS
+from danil.evaluation.robustness_file import read_robustness
 from danil.statistics.comparison import Pair, compared
 from danil.statistics.tables import read_predictions
 from danil.statistics.two_level import Difference
@@ -24,16 +23,16 @@ def robust_pairs(
     note where that needs one, unless every run was measured with the same settings.
 
     Raises:
+        EvaluationError: a `robustness.json` is damaged.
         PredictionsError: a table of a condition is missing or damaged.
     """
     runs = [run for paths in methods.values() for run in paths]
     files = [run / FILE for run in runs]
-    there = [file for file in files if file.is_file()]
-    if len(there) < len(files):
+    documents = [document for file in files if (document := read_robustness(file)) is not None]
+    if len(documents) < len(files):
         missing = next((run for run, file in zip(runs, files, strict=True) if not file.is_file()), None)
         note = f"Robustness is left out: `{missing}` has none. Measure it: `danil evaluate {missing} --robustness`."
-        return None, [note] if there else []
-    documents = [read_robustness(file) for file in files]
+        return None, [note] if documents else []
     first = documents[0]
     if any(settings(document) != settings(first) for document in documents):
         return None, ["Robustness is left out: the runs were measured with other settings, sizes or conditions."]
@@ -64,19 +63,6 @@ def paired_row(means: Mapping[str, Mapping[str, Difference]], pairs: Sequence[Pa
             for pair in pairs
         ],
     }
-
-
-def read_robustness(path: Path) -> Document:
-    """Return the content of a `robustness.json`.
-
-    Raises:
-        EvaluationError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        again = f"`danil evaluate {path.parent} --robustness`"
-        raise EvaluationError(f"`{path}` is damaged: {error}. Measure again: {again}.") from error
 
 
 def settings(document: Mapping[str, Any]) -> list[Any]:

@@ -17,6 +17,7 @@ from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
 from danil.runs.classifier import Picture, picture
 from danil.runs.record import check_columns
+from danil.statistics.tables import read_predictions
 
 BATCH = 8
 
@@ -109,6 +110,7 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None) -> list[Case]:
             f"`{folder.path}` has no predictions to choose images from. Name images, or make predictions: "
             f"`danil evaluate {folder.path}`."
         )
+    read_predictions(folder.predictions)  # names the row that is wrong
     text = ("path", "group", "label", "prediction")
     table = pd.read_csv(folder.predictions, dtype=dict.fromkeys(text, "string"), keep_default_na=False)
     chosen = confidently_wrong(table, count)

@@ -8,6 +8,8 @@ import numpy as np
 
 from danil.data.decoding import ImageError
 from danil.data.manifest import DataError
+from danil.evaluation.robustness import FILE as ROBUSTNESS
+from danil.evaluation.robustness_file import read_robustness
 from danil.report.card import cautions, class_table, data_facts, protocol, provenance
 from danil.report.charts import reliability_chart, risk_coverage_chart, training_charts
 from danil.report.class_charts import precision_recall_chart, roc_chart
@@ -15,7 +17,7 @@ from danil.report.drawing import Chart
 from danil.report.gallery import Case, gallery_cases, gallery_rows
 from danil.report.measures import measure_groups, per_class
 from danil.report.page import write_page
-from danil.report.record import RunRecord, read_json, read_record
+from danil.report.record import RunRecord, read_record
 from danil.report.robustness import robustness_section
 from danil.report.sections import Section, calibration_section, operating_section, subgroup_section
 from danil.report.story import limits, summary, tiles
@@ -69,7 +71,7 @@ def run_context(record: RunRecord, cases: list[Case], note: str | None) -> dict[
         "calibration": calibration(record, usable),
         "operating": operating_section(record.metrics),
         "subgroups": subgroup_section(record.metrics),
-        "robustness": robustness_section(read_json(record.folder.path / "robustness.json")),
+        "robustness": robustness_section(read_robustness(record.folder.path / ROBUSTNESS)),
         "cases": cases,
         "gallery_note": note,
         "protocol": protocol(record.recipe),

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import tomli_w
 from pydantic import ValidationError, model_validator
 
-from danil.runs.sections import Augment, Data, Model, Objective, Section, Split, Train
+from danil.runs.sections import Augment, Data, Model, Objective, Section, Seed, Split, Train
 
 BUILT_IN = ("standard", "paper", "quick")
 IMPLIED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -28,7 +28,7 @@ class RecipeError(ValueError):
 class Recipe(Section):
     """Hold every choice of a run; optional keys that are not given are off."""
 
-    seed: int = 0
+    seed: Seed = 0
     data: Data = Data()
     split: Split = Split()
     model: Model = Model()

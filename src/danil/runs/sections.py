@@ -8,6 +8,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -43,7 +44,7 @@ class Split(Section):
     groups: bool = True
     test: Share = 0.2
     validation: Share = 0.15
-    seed: int = 0
+    seed: Seed = 0
     file: str | None = None
 
 
@@ -102,7 +103,7 @@ class Train(Section):
     `deterministic` asks for kernels that give the same bits every time, which on a GPU costs speed.
     """
 
-    epochs: Count = 30
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     batch_size: Count = 32
     optimizer: str = "adamw"
     lr: Positive = 3e-4
