@@ -1,12 +1,18 @@
 """Collect evidence scores and robustness of runs into results/ and the tables of docs/explanation.md.
 
-    danil train "synthetic:dermoscopy?images=900&size=96&difficulty=0.7" --recipe quick \
-        --set objective.name=base --out runs/derm-base
-    danil explain runs/derm-base --count 0 --evidence --map grad_cam --limit 128
-    danil train ham10000:HAM10000 --recipe quick --set data.limit=1200 --set objective.name=base --out runs/ham-base
-    danil evaluate runs/ham-base --robustness --limit 200        # and the same for runs/ham-danil
+    for objective in base danil; do
+      danil train "synthetic:dermoscopy?images=1500&size=96&difficulty=0.4" --recipe quick \
+        --set objective.name=$objective --out runs/derm-$objective
+      danil train "synthetic:fundus?images=1500&size=96&difficulty=0.2" --recipe quick \
+        --set objective.name=$objective --out runs/fundus-$objective
+      danil explain runs/derm-$objective --count 0 --evidence --map grad_cam --limit 256
+      danil explain runs/fundus-$objective --count 0 --evidence --map grad_cam --limit 256
+      danil train ham10000:HAM10000 --recipe quick --set data.limit=1200 --set objective.name=$objective \
+        --out runs/ham-$objective
+      danil evaluate runs/ham-$objective --robustness --limit 200
+    done
     danil compare runs/ham-base runs/ham-danil --json runs/ham.json
-    python benchmarks/explanation_tables.py --evidence runs/derm-base … --comparison runs/ham.json
+    python benchmarks/explanation_tables.py --evidence runs/derm-* runs/fundus-* --comparison runs/ham.json
 
 What is not named stays as it was recorded.
 """
@@ -14,13 +20,28 @@ What is not named stays as it was recorded.
 import argparse
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RECORDS, DOCUMENT = ROOT / "results" / "explanation.json", ROOT / "docs" / "explanation.md"
 NETWORKS = ("trained", "start", "random", "random_raw")
-MAPS = {"truth": "A⁺", "rival": "A⁻", "difference": "A⁺ − A⁻", "grad_cam": "Grad-CAM", "occlusion": "occlusion"}
+MAPS = {
+    "truth": "A⁺",
+    "rival": "A⁻",
+    "difference": "A⁺ − A⁻",
+    "contribution": "A⁺ ⊙ x",
+    "integrated_gradients": "Integrated Gradients",
+    "grad_cam": "Grad-CAM",
+    "occlusion": "occlusion",
+}
+DIFFERENCES = {
+    "in_evidence": "in evidence",
+    "evidence_gain": "evidence gain",
+    "in_distractors": "in distractors",
+    "pointing": "pointing",
+}
 
 
 def spanned(entry: dict[str, Any], sign: str = "", key: str = "mean") -> str:
@@ -30,6 +51,35 @@ def spanned(entry: dict[str, Any], sign: str = "", key: str = "mean") -> str:
 
 
 def evidence_table(records: dict[str, Any]) -> str:
+    """Return the runs, how often trained beats untrained, the scores, and the differences, as Markdown."""
+    runs = ["| run | data | objective | test macro-F1 | images scored |", "|---|---|---|---|---|"]
+    for run, document in records.items():
+        cells = f"`{document['data']}` | {document['objective']} | {document['macro_f1']:.3f} | {document['images']}"
+        runs.append(f"| {run} | {cells} |")
+    parts = [runs, count_lines(records), score_lines(records), difference_lines(records)]
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def count_lines(records: dict[str, Any]) -> list[str]:
+    """Return a row per map and untrained network: in how many runs the difference's interval lies above or below 0."""
+    lines = ["Trained less untrained, paired by image: in how many runs the 95 % interval lies above 0 (below 0).", ""]
+    lines += [f"| map | less network | {' | '.join(DIFFERENCES.values())} |", "|---" * (len(DIFFERENCES) + 2) + "|"]
+    for kind, title in MAPS.items():
+        for other in NETWORKS[1:]:
+            found = [document["differences"].get(other, {}).get(kind) for document in records.values()]
+            entries = [entry for entry in found if entry is not None]
+            cells: list[str] = []
+            for score in DIFFERENCES:
+                sides = [side(entry[score]) for entry in entries]
+                below = f" ({sides.count(-1)} below)" if -1 in sides else ""
+                cells.append(f"{sides.count(1)} of {len(sides)}{below}")
+            if entries:
+                lines.append(f"| {title} | {other} | {' | '.join(cells)} |")
+    return lines
+
+
+def score_lines(records: dict[str, Any]) -> list[str]:
+    """Return a row per run and map of the trained network, and of A⁺ of the untrained ones."""
     lines = [
         "| run | map | network | in evidence | of which position | evidence gain | in distractors | pointing |",
         "|---|---|---|---|---|---|---|---|",
@@ -47,14 +97,55 @@ def evidence_table(records: dict[str, Any]) -> str:
         area = document["networks"]["trained"]["truth"]
         rest = f"{area['evidence_area']['mean']:.3f} | | | {area['distractor_area']['mean']:.3f} | |"
         lines.append(f"| {run} | *masks' share of the image* | | {rest}")
-    lines += ["", "Trained less untrained, A⁺, paired by image:", ""]
-    lines += ["| run | untrained network | in evidence | evidence gain |", "|---|---|---|---|"]
+    return lines
+
+
+def difference_lines(records: dict[str, Any]) -> list[str]:
+    """Return a row per run, map and untrained network: bold above 0, italic below."""
+    lines = ["Trained less untrained; **bold**: the interval lies above 0, *italic*: below.", ""]
+    lines += [f"| run | map | less network | {' | '.join(DIFFERENCES.values())} |"]
+    lines += ["|---" * (len(DIFFERENCES) + 3) + "|"]
     for run, document in records.items():
-        for network, maps in document["differences"].items():
-            found = maps["truth"]
-            cells = f"{spanned(found['in_evidence'], '+')} | {spanned(found['evidence_gain'], '+')}"
-            lines.append(f"| {run} | {network} | {cells} |")
-    return "\n".join(lines)
+        for kind, title in MAPS.items():
+            for other in NETWORKS[1:]:
+                found = document["differences"].get(other, {}).get(kind)
+                if found is not None and kind != "difference":
+                    cells = [marked(found[score]) for score in DIFFERENCES]
+                    lines.append(f"| {run} | {title} | {other} | {' | '.join(cells)} |")
+    return lines
+
+
+def marked(entry: dict[str, Any]) -> str:
+    mark = {1: "**", 0: "", -1: "*"}[side(entry)]
+    return f"{mark}{spanned(entry, '+')}{mark}"
+
+
+def side(entry: dict[str, Any]) -> int:
+    """Return 1 where the interval lies above 0, −1 below, 0 where it holds 0 or there is none."""
+    if entry["mean"] is None:
+        return 0
+    return (entry["low"] > 0) - (entry["high"] < 0)
+
+
+def evidence_record(run: Path) -> dict[str, Any]:
+    """Return what a run's folder says of its evidence scores, data and test score."""
+    recipe = tomllib.loads((run / "recipe.toml").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    return {
+        "data": recipe["data"]["source"],
+        "objective": recipe["objective"]["name"],
+        "macro_f1": metrics["macro_f1"]["value"],
+        **json.loads((run / "explanation" / "evidence.json").read_text()),
+    }
+
+
+def rounded(value: Any) -> Any:
+    """Return the record with its numbers to six places."""
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [rounded(entry) for entry in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def robustness_table(comparison: dict[str, Any]) -> str:
@@ -80,11 +171,11 @@ def main() -> None:
     chosen = parser.parse_args()
     records = json.loads(RECORDS.read_text()) if RECORDS.is_file() else {"evidence": {}, "robustness": None}
     for run in chosen.evidence:
-        records["evidence"][run.name] = json.loads((run / "explanation" / "evidence.json").read_text())
+        records["evidence"][run.name] = evidence_record(run)
     if chosen.comparison is not None:
         comparison = json.loads(chosen.comparison.read_text())
         records["robustness"] = {"robustness": comparison["robustness"]}
-    RECORDS.write_text(json.dumps(records, indent=1) + "\n")
+    RECORDS.write_text(json.dumps(rounded(records), indent=1) + "\n")
     text = DOCUMENT.read_text()
     tables = {"evidence": evidence_table(records["evidence"]) if records["evidence"] else ""}
     tables["robustness"] = robustness_table(records["robustness"]) if records["robustness"] else ""

@@ -4,9 +4,9 @@
     python benchmarks/paper_systems.py table              # README and docs/systems.md from results/systems.json
 
 A cell is a recipe × a backbone. `small`: 2 epochs at 64 px (Inception 96) on a sample, then evaluated on a sample of
-the test part. `full`: 20 steps at 224 px. The sizes stand in `SMALL` and `FULL`. They show that a system works, not how
-good it is. Expects the images in ../shared/data and weights in ../shared/weights beside the checkout; CRC-MSI is not
-there: colorectal tiles in a folder stand in for it.
+the test part. `full`: 20 steps of 2 images at 224 px. The sizes stand in `SMALL` and `FULL`. They show that a system
+works, not how good it is. Expects the images in ../shared/data and weights in ../shared/weights beside the checkout;
+CRC-MSI is not there: colorectal tiles in a folder stand in for it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ BACKBONES = {
     "vgg11": ("VGGNet11", "none"),
 }
 SMALL = {"data.limit": 64, "train.batch_size": 16, "train.epochs": 2}
-FULL = {"data.size": 224, "data.limit": 40, "train.batch_size": 4, "train.epochs": 2, "train.max_steps": 20}
+FULL = {"data.size": 224, "data.limit": 10, "train.batch_size": 2, "train.epochs": 4, "train.max_steps": 20}
 SYSTEMS = ("base", "multitask", "dil", "canet", "ohem", "danil")
 MARKS = ("<!-- systems: made by `python benchmarks/paper_systems.py table` -->", "<!-- end of systems -->")
 

@@ -113,6 +113,31 @@ def test_an_overlay_lies_on_the_grey_image():
     assert np.asarray(above.get_array())[..., 3].min() < 0.5
 
 
+def outlines(axes):
+    """Colour → corner points (x, y) of the outline drawn in it."""
+    found = {}
+    for lines in axes.collections:
+        points = np.concatenate([path.vertices for path in lines.get_paths()])
+        found[mpl.colors.to_hex(lines.get_edgecolor()[0])] = points.min(0), points.max(0)
+    return found
+
+
+def test_masks_are_outlined_on_every_picture_and_explained():
+    masks = torch.zeros(2, 2, 8, 8, dtype=torch.bool)
+    masks[0, 0, 1:3, 4:7] = True
+    masks[0, 1, 5:7, 0:8] = True
+    figure = response_figure(some_display(), some_maps(), [1, 2], CLASSES, masks=masks)
+    for axes in figure.axes[:4]:
+        (left, top), (right, bottom) = outlines(axes)["#00a844"]
+        assert (left, top, right, bottom) == (3.5, 0.5, 6.5, 2.5)
+        (_, top), (_, bottom) = outlines(axes)["#ff9800"]
+        assert (top, bottom) == (4.5, 6.5)
+    assert not any(outlines(axes) for axes in figure.axes[4:])
+    assert "Green: evidence; orange, dashed: distractors." in figure.texts[0].get_text()
+    plain = response_figure(some_display(1), some_maps(1), [1], CLASSES)
+    assert "Green" not in plain.texts[0].get_text()
+
+
 def test_further_maps_stand_to_the_right():
     figure = response_figure(some_display(), some_maps(), [1, 2], CLASSES, further={"Grad-CAM": torch.rand(2, 1, 8, 8)})
     assert len(figure.axes) == 10

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from danil.data import ImageError
+from danil.data import ImageError, read_source
 from danil.explanation import explain_run, look_alikes_run, run_figures
 from danil.runs import RunError, open_run
 from explanation.conftest import untrained_run
@@ -53,6 +53,16 @@ def test_where_fewer_are_wrong_the_least_certain_right_ones_follow(synthetic_run
     rest = table.loc[1:, [name for name in table if name.startswith("probability_")]].max(axis=1)
     assert shown[1]["names"] == [Path(table["path"][rest.idxmin()]).name]
     assert len(list((run / "figures").glob("*.png"))) == 2
+
+
+def test_masks_of_synthetic_images_are_outlined_where_wanted(synthetic_run, photograph_run, tmp_path, shown):
+    explain_run(synthetic_run.path, out=tmp_path, count=1, masks=True)
+    explain_run(synthetic_run.path, out=tmp_path, count=1)
+    explain_run(photograph_run.path, out=tmp_path, count=1, masks=True)
+    store = read_source("synthetic:dermoscopy?images=24&size=48").store
+    drawn = store.masks(f"{store.folder}/{shown[0]['names'][0]}")
+    assert np.array_equal(shown[0]["masks"][0].numpy(), np.stack(drawn))
+    assert [call["masks"] for call in shown[1:]] == [None, None]
 
 
 def test_a_run_s_own_image_has_its_label_and_any_other_none(photograph_run, photographs, tmp_path, shown):

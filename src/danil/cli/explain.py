@@ -34,7 +34,10 @@ def explain(
         bool, typer.Option("--faithfulness", help="Also deletion and insertion curves: a figure and a table.")
     ] = False,
     evidence: Annotated[
-        bool, typer.Option("--evidence", help="Also scores against pixel masks, beside untrained networks (synthetic).")
+        bool,
+        typer.Option(
+            "--evidence", help="Also scores against pixel masks, beside untrained networks; outlines masks (synthetic)."
+        ),
     ] = False,
     limit: Annotated[int, typer.Option(min=2, help="Test images that --faithfulness and --evidence take.")] = 64,
 ) -> None:
@@ -64,6 +67,7 @@ def explain(
         written.append(made.look_alikes_run(run, count=look_alikes, kind=kind, **shared))
     if count or images:
         style: dict[str, Any] = {"absolute": absolute, "smooth": smooth, "overlay": overlay, "layer": layer}
+        style["masks"] = evidence
         written += made.explain_run(run, images or [], count=count, methods=maps or (), kind=kind, **style, **shared)
     for path in written:
         typer.echo(str(path))

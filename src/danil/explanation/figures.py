@@ -23,6 +23,7 @@ FORMATS = ("png", "svg", "pdf")
 SIDE, TOP, BOTTOM, GAP = 2.5, 0.3, 0.46, 0.12
 STYLE: dict[Any, Any] = {"text.parse_math": False, "font.size": 9, "svg.hashsalt": "danil"}
 SIGNED, ABSOLUTE = "RdBu_r", "inferno"
+OUTLINES: tuple[tuple[str, Any], ...] = (("#00a844", "solid"), ("#ff9800", "dashed"))
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def response_figure(
     known: bool = True,
     further: Mapping[str, Tensor] | None = None,
     source: str = "x",
+    masks: Tensor | None = None,
 ) -> Figure:
     """Return a figure with a row per image: image, A⁺, A⁻, A⁺ − A⁻, each map at its own scale with its norm printed.
 
@@ -88,6 +90,7 @@ def response_figure(
         known: whether `labels` are the truth; else they are predictions and named so.
         further: title → `(B, C, H, W)` or `(B, H, W)`, more maps to the right.
         source: what the maps are gradients with respect to, for the titles.
+        masks: `(B, 2, S, S)` boolean, evidence and distractors, outlined on every picture.
 
     Raises:
         AttributionError: maps taken at a layer have no places (tokens, pooled features).
@@ -114,9 +117,9 @@ def response_figure(
                 axes = panel(figure, size, row, place, title)
                 caption = captions[place] if place < len(captions) else ""
                 draw_map(axes, values[row], image, chosen, caption)
-        figure.text(
-            GAP / size[0], 0.08 / size[1], footnote(chosen, len(classes)), color="#555555", size=7.5, va="bottom"
-        )
+        note = footnote(chosen, len(classes))
+        note += draw_outlines(figure.axes, masks) if masks is not None else ""
+        figure.text(GAP / size[0], 0.08 / size[1], note, color="#555555", size=7.5, va="bottom")
     return figure
 
 
@@ -146,6 +149,16 @@ def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption:
     norm = float(response.double().norm())
     sign = "±" if style.signed else "0 … "
     axes.set_xlabel("\n".join(line for line in (caption, f"norm {norm:.2g}   scale {sign}{limit:.2g}") if line))
+
+
+def draw_outlines(panels: Sequence[Axes], masks: Tensor) -> str:
+    """Outline each row's masks `(2, S, S)`, evidence and distractors, on its panels; return what the colours mean."""
+    for place, axes in enumerate(panels):
+        both = masks[place * len(masks) // len(panels)].cpu().numpy()
+        for mask, (colour, dashes) in zip(both, OUTLINES, strict=True):
+            if mask.any() and not mask.all():
+                axes.contour(mask, levels=[0.5], colors=colour, linestyles=dashes, linewidths=0.8)
+    return " Green: evidence; orange, dashed: distractors."
 
 
 def row_captions(maps: ResponseMaps, label: int, classes: Sequence[str], row: int, known: bool) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from danil.data.synthetic import Masks, SyntheticImages
 from danil.explanation.attributions import AttributionError
 from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
 from danil.explanation.look_alikes import look_alikes, look_alikes_figure
 from danil.explanation.map_methods import TITLES, check_methods, further_maps
+from danil.explanation.run_scores import seen_mask
 from danil.explanation.selection import confidently_wrong, least_certain
 from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
@@ -24,11 +26,12 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Case:
-    """Hold one image to explain, under which name, and its class name where that is known."""
+    """Hold one image to explain, under which name, and its class name and pixel masks where those are known."""
 
     name: str
     image: Picture
     label: str | None
+    masks: Masks | None = None
 
 
 def explain_run(
@@ -44,6 +47,7 @@ def explain_run(
     methods: Sequence[str] = (),
     kind: str = "png",
     layer: str | None = None,
+    masks: bool = False,
 ) -> list[Path]:
     """Write a figure like the paper's Fig. 3 for each image and return the files' paths.
 
@@ -62,6 +66,7 @@ def explain_run(
         methods: further maps: `integrated_gradients`, `grad_cam`, `occlusion`, `contribution`, and `attention` (CANet).
         kind: `png`, `svg` or `pdf`.
         layer: take response maps at the output of the module of this name, e.g. `backbone.blocks.4`, not at the image.
+        masks: outline evidence and distractors on test images of synthetic data.
 
     Raises:
         RunError: the run has no weights, or no predictions and no `images` are given.
@@ -73,7 +78,7 @@ def explain_run(
     check_methods(methods, layer)
     style = MapStyle(signed=not absolute, smoothing=smooth, overlay=overlay)
     folder, fitted = RunFolder(Path(run)), open_run(run)
-    cases = given_cases(folder, fitted, images) if images else wrong_cases(folder, count, data)
+    cases = given_cases(folder, fitted, images) if images else wrong_cases(folder, count, data, masks)
     target = folder.figures if out is None else Path(out)
     written: list[Path] = []
     for start in range(0, len(cases), BATCH):
@@ -103,8 +108,8 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
     return cases
 
 
-def wrong_cases(folder: RunFolder, count: int, data: str | None) -> list[Case]:
-    """Return the most confidently wrong test images, then the least certain right ones."""
+def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = False) -> list[Case]:
+    """Return the most confidently wrong test images, then the least certain right ones; with masks where there are."""
     if not folder.predictions.is_file():
         raise RunError(
             f"`{folder.path}` has no predictions to choose images from. Name images, or make predictions: "
@@ -116,9 +121,10 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None) -> list[Case]:
     chosen = confidently_wrong(table, count)
     chosen = pd.concat([chosen, least_certain(table, count - len(chosen))])
     store = run_manifest(folder, data).store
+    synthetic = store if masked and isinstance(store, SyntheticImages) else None
     return [
-        Case(str(path), store.read(str(path)), str(label))
-        for path, label in zip(chosen["path"], chosen["label"], strict=True)
+        Case(path, store.read(path), label, synthetic.masks(path) if synthetic is not None else None)
+        for path, label in zip(map(str, chosen["path"]), map(str, chosen["label"]), strict=True)
     ]
 
 
@@ -151,6 +157,9 @@ def case_figures(
             known=case.label is not None,
             further={TITLES[name]: values[one] for name, values in further.items()},
             source="x" if layer is None else ".".join(layer.split(".")[-2:]),
+            masks=None
+            if case.masks is None
+            else torch.stack([seen_mask(fitted, mask, picture(case.image)) for mask in case.masks])[None],
         )
         written.append(write_figure(target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}", figure))
     return written

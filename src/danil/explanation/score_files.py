@@ -45,7 +45,7 @@ def write_evidence(
 
 
 def evidence_text(document: Document) -> str:
-    """Return the scores as lines for a terminal: each map's, then trained less untrained for A⁺ and A⁻."""
+    """Return the scores as lines for a terminal: each map's, then trained less each untrained network's."""
     trained = document["networks"]["trained"]
     area = next(iter(trained.values()))
     lines = [
@@ -58,8 +58,8 @@ def evidence_text(document: Document) -> str:
         lines.append("".join(f"{text:<27}" for text in (NAMES[kind], *(spanned(scores[s]) for s in SCORES))).rstrip())
     for other, maps in document["differences"].items():
         lines += ["", f"trained − {NETWORKS[other]}:"]
-        for kind in ("truth", "rival"):
-            cells = (NAMES[kind], *(spanned(maps[kind][score], "+") for score in SCORES))
+        for kind, scores in maps.items():
+            cells = (NAMES[kind], *(spanned(scores[score], "+") for score in SCORES))
             lines.append("".join(f"{text:<27}" for text in cells).rstrip())
     return "\n".join(lines)
 
