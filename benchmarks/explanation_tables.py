@@ -1,4 +1,4 @@
-"""Collect evidence scores and robustness of runs into results/ and the tables of docs/explanation.md.
+"""Collect evidence scores, faithfulness and robustness of runs into results/ and the tables of docs/explanation.md.
 
     for objective in base danil; do
       danil train "synthetic:dermoscopy?images=1500&size=96&difficulty=0.4" --recipe quick \
@@ -11,8 +11,11 @@
         --out runs/ham-$objective
       danil evaluate runs/ham-$objective --robustness --limit 200
     done
+    danil train aptos2019:APTOS2019 --recipe quick --set data.limit=1000 --set objective.name=base --out runs/aptos-base
+    for run in runs/ham-danil runs/aptos-base; do danil explain $run --count 0 --faithfulness --limit 48; done
     danil compare runs/ham-base runs/ham-danil --json runs/ham.json
-    python benchmarks/explanation_tables.py --evidence runs/derm-* runs/fundus-* --comparison runs/ham.json
+    python benchmarks/explanation_tables.py --evidence runs/derm-* runs/fundus-* \
+      --faithfulness runs/ham-danil runs/aptos-base --comparison runs/ham.json
 
 What is not named stays as it was recorded.
 """
@@ -23,6 +26,10 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+
+from danil.explanation.score_files import area_intervals
 
 ROOT = Path(__file__).parents[1]
 RECORDS, DOCUMENT = ROOT / "results" / "explanation.json", ROOT / "docs" / "explanation.md"
@@ -148,6 +155,35 @@ def rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
+def faithfulness_record(run: Path) -> dict[str, Any]:
+    """Return the areas under a run's deletion and insertion curves, and less the random ranking's, with intervals."""
+    table = pd.read_csv(run / "explanation" / "faithfulness.csv", dtype={"path": str, "group": str, "map": str})
+    recipe = tomllib.loads((run / "recipe.toml").read_text())
+    return {
+        "objective": recipe["objective"]["name"],
+        "images": int((table["map"] == "random").sum()),
+        "areas": area_intervals(table).to_dict("records"),
+    }
+
+
+def faithfulness_table(records: dict[str, Any]) -> str:
+    """Return a row per run and map; bold: better than a random ranking, italic: worse."""
+    head = "| run (images) | map | deletion (low is good) | less random | insertion (high is good) | less random |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    for run, document in records.items():
+        rows = {(row["map"], row["curve"]): row for row in document["areas"]}
+        for kind in dict.fromkeys(row["map"] for row in document["areas"]):
+            cells: list[str] = []
+            for curve, sign in (("deletion", -1), ("insertion", 1)):
+                row = rows[kind, curve]
+                change = {key: row[f"difference_{key}"] for key in ("mean", "low", "high")}
+                mark = {1: "**", 0: "", -1: "*"}[sign * side(change)]
+                cells += [spanned(row), "–" if kind == "random" else f"{mark}{spanned(change, '+')}{mark}"]
+            title = MAPS.get(kind, "random ranking")
+            lines.append(f"| {run} ({document['images']}) | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def robustness_table(comparison: dict[str, Any]) -> str:
     document = comparison["robustness"]
     names = list(document["conditions"][0]["methods"])
@@ -167,17 +203,22 @@ def robustness_table(comparison: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evidence", nargs="*", type=Path, default=[], metavar="RUN")
+    parser.add_argument("--faithfulness", nargs="*", type=Path, default=[], metavar="RUN")
     parser.add_argument("--comparison", type=Path, metavar="FILE.json")
     chosen = parser.parse_args()
-    records = json.loads(RECORDS.read_text()) if RECORDS.is_file() else {"evidence": {}, "robustness": None}
+    records: dict[str, Any] = {"evidence": {}, "faithfulness": {}, "robustness": None}
+    records |= json.loads(RECORDS.read_text()) if RECORDS.is_file() else {}
     for run in chosen.evidence:
         records["evidence"][run.name] = evidence_record(run)
+    for run in chosen.faithfulness:
+        records["faithfulness"][run.name] = faithfulness_record(run)
     if chosen.comparison is not None:
         comparison = json.loads(chosen.comparison.read_text())
         records["robustness"] = {"robustness": comparison["robustness"]}
     RECORDS.write_text(json.dumps(rounded(records), indent=1) + "\n")
     text = DOCUMENT.read_text()
     tables = {"evidence": evidence_table(records["evidence"]) if records["evidence"] else ""}
+    tables["faithfulness"] = faithfulness_table(records["faithfulness"])
     tables["robustness"] = robustness_table(records["robustness"]) if records["robustness"] else ""
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `python benchmarks/explanation_tables.py` -->", f"<!-- end of {name} -->"

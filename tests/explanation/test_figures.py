@@ -98,6 +98,13 @@ def test_each_map_has_its_own_scale():
     assert words(first)[2] != words(second)[2]
 
 
+def test_a_map_of_zeros_says_so():
+    """Grad-CAM is zero where nothing on the last feature map speaks for the class."""
+    figure = response_figure(some_display(1), some_maps(1), [1], CLASSES, further={"Grad-CAM": torch.zeros(1, 1, 8, 8)})
+    assert words(figure)[4] == "Grad-CAM\nzero everywhere"
+    assert "zero" not in words(figure)[1]
+
+
 def test_two_classes_are_told_that_both_maps_are_one_picture():
     figure = response_figure(some_display(1), some_maps(1, classes=2), [1], CLASSES[:2])
     assert "one picture up to sign and scale" in figure.texts[0].get_text()

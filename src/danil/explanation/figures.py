@@ -148,7 +148,8 @@ def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption:
     axes.imshow(painted, extent=edges)
     norm = float(response.double().norm())
     sign = "±" if style.signed else "0 … "
-    axes.set_xlabel("\n".join(line for line in (caption, f"norm {norm:.2g}   scale {sign}{limit:.2g}") if line))
+    size = f"norm {norm:.2g}   scale {sign}{limit:.2g}" if norm else "zero everywhere"
+    axes.set_xlabel("\n".join(line for line in (caption, size) if line))
 
 
 def draw_outlines(panels: Sequence[Axes], masks: Tensor) -> str:
