@@ -90,8 +90,8 @@ def scores(document: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]
 def train(chosen: list[str]) -> None:
     """Measure what has no record, cheap backbones first."""
     torch.set_num_threads(1)
-    for part in ("small", "full"):
-        for backbone in BACKBONES:
+    for backbone in BACKBONES:
+        for part in ("small", "full"):
             for name in chosen or names():
                 cells = read()
                 if part not in cells.get(f"{name}/{backbone}", {}):
