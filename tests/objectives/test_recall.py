@@ -136,6 +136,22 @@ class Shared(Block):
         return self.norm(self.convolution(self.norm(self.convolution(x)).tanh())).tanh()
 
 
+class Twice(Block):
+    """Compute one convolution twice, and rectify its first output in place only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(functional.relu(self.convolution(x), inplace=True) * self.convolution(x))
+
+
+class Reordered(Block):
+    """Normalise two values by one layer, in another order in eval mode: each gets the other's batch statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = [x, x.tanh()]
+        normal = {i: self.norm(values[i]) for i in ((0, 1) if self.training else (1, 0))}
+        return self.convolution(normal[0]) + normal[1]
+
+
 SAFE = {
     "relu": lambda: Block(nn.ReLU(inplace=True)),
     "gelu": lambda: Block(nn.GELU()),
@@ -144,6 +160,7 @@ SAFE = {
     "in_place": InPlace,
     "pool": lambda: nn.MaxPool2d(3, 1, 1),
     "shared": Shared,
+    "twice": Twice,
 }
 HOSTILE = {
     "overwritten": Overwritten,
@@ -156,6 +173,7 @@ HOSTILE = {
     "own_weight": OwnWeight,
     "shifted": Shifted,
     "other_precision": OtherPrecision,
+    "reordered": Reordered,
 }
 BLOCKS = SAFE | HOSTILE
 COMPUTED = {"overwritten": 5, "stochastic_depth": 5, "read_between": 9}
@@ -225,6 +243,19 @@ def test_a_network_that_differs_between_the_passes_gets_what_it_would_compute(na
 def test_any_mixture_of_blocks_gets_what_it_would_compute(names, last, running):
     memory_format = torch.channels_last if last else torch.contiguous_format
     assert_same(network(*names), *batch(memory_format), normalization="running" if running else "frozen")
+
+
+def test_images_of_two_ranks_mix_where_they_meet():
+    class Crossed(Block):
+        """Multiply by images without height and width: of four images, each line meets another one."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.convolution(x * x.mean((2, 3))))
+
+    model = nn.Sequential(*network("relu")[:2], Crossed(), *network("relu")[2:]).double()
+    images = batch()[0][:4]
+    few, many = assert_same(model, images, torch.tensor([0, -1, -1, -1]))
+    assert (few, many) == (5, 6)  # the stem's is recalled, the others are computed again
 
 
 def test_a_network_in_eval_mode_recalls_through_running_statistics():

@@ -70,12 +70,20 @@ class Recall:
 
     @contextmanager
     def again(self, inputs: Tensor, chosen: Tensor) -> Generator["_Second | None"]:
-        """Recall in a pass over `inputs`, the `chosen` rows of the first one's images, unless those have changed."""
+        """Recall in a pass over `inputs`, the `chosen` rows of the first one's images, unless those have changed.
+
+        What a pass that goes astray wrote to the network's buffers is undone.
+        """
         if self._images is None or self._images.found() is None:
             yield None
             return
+        buffers = [b for b in self.own.values() if not isinstance(b, nn.Parameter)] if self.rectified else []
+        kept = [(buffer, buffer._version, buffer.detach().clone()) for buffer in buffers]
         with _Second(self, inputs, chosen) as second:
             yield second
+        for buffer, version, value in kept if second.astray else ():
+            if buffer._version != version:
+                buffer.detach().copy_(value)
 
 
 class _Unknown(Exception):
@@ -92,6 +100,18 @@ class _Pass(TorchFunctionMode):
         self._held: dict[int, _Held] = {}
         self._calls: Counter[int] = Counter()
         self.bind(images, IMAGES)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if operations.reads_an_attribute(func):
+            return func(*args, **named)
+        kept = self.number(args[0]) if operations.keeps_values(func, args, named) else None
+        return self.called(func, args, named, kept, self.key(func, args, named))
+
+    def called(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None, key: Any) -> Any:
+        """Make the call; `number` is that of the value it passes on, `key` what else it computes."""
 
     def bind(self, value: Any, number: int) -> None:
         if type(value) is Tensor and not value.is_inference():
@@ -151,7 +171,7 @@ class _Pass(TorchFunctionMode):
             number = self.number(value)
             if number is not None and images:
                 return "image", number
-            if number is None and own and self.recall.own.get(id(value)) is value:
+            if number is None and own and id(value) in self.recall.own:
                 return "own", id(value), value._version
             raise _Unknown
         if isinstance(value, tuple | list):
@@ -170,15 +190,8 @@ class _First(_Pass):
 
     _last: tuple[int, Tensor] | None = None  # the number and output of a convolution that nothing has used yet
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        named = kwargs or {}
-        if operations.reads_an_attribute(func):
-            return func(*args, **named)
+    def called(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None, key: Any) -> Any:
         last, self._last = self._last, None
-        number = self.number(args[0]) if operations.keeps_values(func, args, named) else None
-        key = self.key(func, args, named)
         result = func(*args, **named)
         numbers = self.recall.numbers
         if key is not None:
@@ -210,17 +223,10 @@ class _Second(_Pass):
         self._chosen = chosen
         self._rectified: Tensor | None = None
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        named = kwargs or {}
-        if operations.reads_an_attribute(func):
-            return func(*args, **named)
+    def called(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None, key: Any) -> Any:
         if self._rectified is not None:
             self.astray |= not (operations.rectifies_in_place(func, args, named) and args[0] is self._rectified)
             self._rectified = None
-        number = self.number(args[0]) if operations.keeps_values(func, args, named) else None
-        key = self.key(func, args, named)
         number = self.recall.numbers.get(key, number) if key is not None else number
         result = self._looked_up(func, args, named, number)
         if result is NotImplemented:
