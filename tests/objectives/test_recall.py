@@ -297,7 +297,7 @@ def test_no_tensor_is_kept_alive_for_it():
     outputs = []
     model[2].norm.register_forward_hook(lambda module, args, output: outputs.append(weakref.ref(args[0])))
     modules = list(model.modules())
-    recall = Recall(model, BatchStatistics(modules, compiled=False), compiled=False)
+    recall = Recall(modules, BatchStatistics(modules, compiled=False), compiled=False)
     with recall.recorded(images):
         logits = model(images)
     assert outputs[0]() is not None  # BatchNorm keeps its input for its backward

@@ -125,7 +125,7 @@ class DistractorAware(nn.Module):
             frozen = modules if self.normalization == "frozen" else []
             compiled = is_compiled(model, modules)
             statistics = BatchStatistics(frozen, compiled=compiled)
-            recall = Recall(bare, statistics, compiled=compiled)
+            recall = Recall(modules, statistics, compiled=compiled)
             with statistics.caught(images), recall.recorded(images):
                 logits = model(images)
             losses, found = self._first_losses(logits, targets)

@@ -10,7 +10,7 @@ still holds as it was, is then looked up instead of computed; everything else is
 
 import weakref
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from danil.objectives import row_operations as operations
 from danil.objectives.batch_statistics import BatchStatistics
-from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, ROW_WISE
+from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, PLAIN, ROW_WISE
 from danil.objectives.second_order import replaceable
 from danil.objectives.substitutes import RULES
 
@@ -44,18 +44,18 @@ class Recall:
     """Hold the numbers of one first pass, and no tensor of it alive.
 
     Args:
-        bare: the network, whose parameters and buffers are the only tensors that may enter besides the images.
+        modules: all of the network's, whose own tensors are the only ones that may enter besides the images.
         statistics: those of the first pass by which BatchNorm layers normalise in the second as well.
         compiled: compiled code runs out of sight, so that nothing can be recalled.
     """
 
-    def __init__(self, bare: nn.Module, statistics: BatchStatistics, *, compiled: bool):
+    def __init__(self, modules: Sequence[nn.Module], statistics: BatchStatistics, *, compiled: bool):
         self.statistics, self._compiled = statistics, compiled
-        self.own = {id(t): t for t in (*bare.parameters(), *bare.buffers()) if not t.is_inference()}
+        tensors = (t for m in modules for kind in ("_parameters", "_buffers") for t in vars(m).get(kind, {}).values())
+        self.own = {id(t): t for t in tensors if t is not None and not t.is_inference()}
         self.numbers: dict[Any, int] = {}
         self.convolutions: dict[int, _Held] = {}
-        self.rectified: set[int] = set()
-        """Convolutions whose memory holds their ReLU, written in place as the very next operation."""
+        self.rectified: set[int] = set()  # convolutions whose memory holds their ReLU, written as the next operation
         self._images: _Held | None = None
 
     @contextmanager
@@ -77,8 +77,7 @@ class Recall:
         if self._images is None or self._images.found() is None:
             yield None
             return
-        buffers = [b for b in self.own.values() if not isinstance(b, nn.Parameter)] if self.rectified else []
-        kept = [(buffer, buffer._version, buffer.detach().clone()) for buffer in buffers]
+        kept = [(b, b._version, b.clone()) for b in self.own.values() if self.rectified and type(b) is not nn.Parameter]
         with _Second(self, inputs, chosen) as second:
             yield second
         for buffer, version, value in kept if second.astray else ():
@@ -167,6 +166,9 @@ class _Pass(TorchFunctionMode):
 
     def _written(self, value: Any, images: bool = True, own: bool = True) -> Any:
         """Return an argument with numbers in place of tensors; which kinds of tensor it may hold is the caller's."""
+        kind = type(value)
+        if kind in PLAIN:
+            return kind, value
         if isinstance(value, Tensor):
             number = self.number(value)
             if number is not None and images:
@@ -175,9 +177,7 @@ class _Pass(TorchFunctionMode):
                 return "own", id(value), value._version
             raise _Unknown
         if isinstance(value, tuple | list):
-            return tuple(self._written(item, images, own) for item in value)
-        if value is None or isinstance(value, int | float | str | torch.dtype | torch.memory_format):
-            return type(value), value
+            return tuple([self._written(item, images, own) for item in value])
         raise _Unknown
 
     def _precision(self) -> Any:

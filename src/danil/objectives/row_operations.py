@@ -32,6 +32,9 @@ ELEMENTWISE: frozenset[Any] = frozenset(
 )
 """Called with images of one rank, and with others that broadcast along the images."""
 
+PLAIN = frozenset({type(None), bool, int, float, str, torch.dtype, torch.memory_format})
+"""Types of arguments that are the same wherever they are equal."""
+
 
 def _convolution(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> bool:
     return input.dim() == weight.dim()

@@ -48,7 +48,9 @@ def bare_module(model: nn.Module) -> nn.Module:
 def is_compiled(model: nn.Module, modules: Sequence[nn.Module]) -> bool:
     """Say whether `torch.compile` was applied to the model or any of its modules, by wrapping or in place."""
     every = (model, *model.children(), *modules)
-    return any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in every)
+    return any(
+        "_orig_mod" in vars(m).get("_modules", ()) or vars(m).get("_compiled_call_impl") is not None for m in every
+    )
 
 
 @contextmanager
