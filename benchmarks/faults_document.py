@@ -48,14 +48,17 @@ GUIDE = """
 - **Reading** compares a SHA-256 over the content. A damaged checkpoint is named, and the one before is used, with a
   warning. With both damaged the run does not go on by itself, and says so.
 - **Ctrl-C and SIGTERM** finish the step (or leave the evaluation), save, and exit with 130 or 143. A second Ctrl-C
-  leaves at once. Before training starts there is nothing to save, and both end the program at once.
+  leaves at once and says what is saved. Before training starts there is nothing to save, and both end the program at
+  once.
+- **Any other error** (a full disk, an image that vanished, memory) says at which step the run stands, which step is
+  saved, with which epoch the log ends, and how to go on; `tests/training/test_stopping.py` has them one by one.
 - **A loss or weights that are not finite** end the run before they are saved; the message names step and images.
 - **A run folder has one writer**: a second `danil train` on it is refused while the first lives.
 - **Resuming** refuses other data (by digest) and another recipe. `data.workers`, `data.cache`, `train.save_every` and
   `train.save_minutes` may change, since the result does not depend on them. Other library versions, thread counts or
   processors are told: the run goes on, but its last bits may differ.
 - **Cores**: where a container limits processor time, PyTorch's threads are lowered to it (unless `OMP_NUM_THREADS` is
-  set); a worker uses one thread; more workers than cores are told.
+  set), by every verb that computes with a network; a worker uses one thread; more workers than cores are told.
 
 ## What is not promised
 

@@ -4,38 +4,64 @@ import warnings
 import pytest
 import torch
 
-from danil.training.hardware import deterministic, fit_threads
+from danil.data import DataError
+from danil.runs import RunError, open_run, read_recipe
+from danil.runs.threads import fit_threads
+from danil.training import train_run
+from danil.training.hardware import check_cores, deterministic
 
 
 @pytest.fixture
 def threads(monkeypatch):
-    """The numbers of threads that PyTorch is told to use; it claims to have eight."""
-    told = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    """The number of threads that PyTorch is told to use; eight before."""
+    told = [8]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return told
 
 
-@pytest.mark.parametrize(("cores", "expected"), [(2, [2]), (8, []), (16, [])])
+@pytest.mark.parametrize(("cores", "expected"), [(2, 2), (8, 8), (16, 8)])
 def test_threads_are_lowered_to_the_cores_there_are(threads, cores, expected):
-    fit_threads(0, cores)
-    assert threads == expected
+    fit_threads(cores)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_cores(0, cores)
+    assert threads[-1] == expected
 
 
 def test_a_number_of_threads_that_was_set_is_kept_with_a_warning(threads, monkeypatch):
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "8")
+    fit_threads(2)
     with pytest.warns(UserWarning, match=r"8 threads.*2 core"):
-        fit_threads(0, 2)
-    assert threads == []
+        check_cores(0, 2)
+    assert threads == [8]
 
 
-def test_more_workers_than_cores_are_told(threads):
+def test_opening_a_run_lowers_the_threads_before_anything_is_computed(threads, monkeypatch, tmp_path):
+    monkeypatch.setattr("danil.runs.threads.cores", lambda: 2)
+    with pytest.raises(RunError, match="is not a run folder"):
+        open_run(tmp_path)
+    assert threads[-1] == 2
+
+
+def test_training_lowers_the_threads_and_tells_more_workers_than_cores_before_it_reads_data(
+    threads, monkeypatch, tmp_path
+):
+    for module in ("runs.threads", "training.hardware"):
+        monkeypatch.setattr(f"danil.{module}.cores", lambda: 2)
+    recipe = read_recipe("paper", [f"data.source='folder:{tmp_path / 'absent'}'", "data.workers=3"])
+    with pytest.warns(UserWarning, match=r"`data.workers` is 3.*2 core"), pytest.raises(DataError, match="absent"):
+        train_run(recipe, tmp_path / "run", quiet=True)
+    assert threads[-1] == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_as_many_workers_as_cores_are_not_told(threads):
+    fit_threads(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit_threads(2, 2)
-    with pytest.warns(UserWarning, match=r"`data.workers` is 3.*2 core"):
-        fit_threads(3, 2)
+        check_cores(2, 2)
 
 
 def test_deterministic_kernels_are_asked_for_and_the_setting_is_put_back(monkeypatch):

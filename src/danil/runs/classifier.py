@@ -22,6 +22,7 @@ from danil.objectives import ResponseMaps, response_maps
 from danil.runs.checkpoint import CheckpointError, latest_checkpoint
 from danil.runs.folder import RunError, RunFolder
 from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, tasked
+from danil.runs.threads import fit_threads
 
 Picture = str | Path | Image.Image | np.ndarray[Any, Any]
 
@@ -120,10 +121,13 @@ class FittedClassifier:
 def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:
     """Open a run folder as a fitted classifier, with the best weights where a best epoch was kept, else the last.
 
+    PyTorch's threads are lowered to the cores this process may use (see `fit_threads`).
+
     Raises:
         RunError: the folder is not a run, or has no weights yet.
         CheckpointError: its checkpoint is damaged.
     """
+    fit_threads()
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return FittedClassifier(RunFolder(Path(path)), torch.device(chosen))
 

@@ -1,13 +1,17 @@
 """What a training that fails says: where it stands, and how to go on."""
 
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from lightning_fabric import Fabric
 
 from danil.runs import RunFolder
+from danil.training.interruption import Interrupted
 from danil.training.saving import Diverged, TrainingError
 from danil.training.state import Training
+
+AGAIN = " Go on with the same command and `--resume` (in Python `train_run(…, resume=True)`)."
 
 
 @contextmanager
@@ -26,16 +30,25 @@ def others_named(fabric: Fabric) -> Generator[None]:
 
 @contextmanager
 def hints(folder: RunFolder, training: Training) -> Generator[None]:
-    """Add to an error where the run stands and how to go on."""
+    """Add to an error where the run stands and how to go on.
+
+    Raises:
+        Interrupted: Ctrl-C came a second time, or while the predictions were made; nothing is saved beyond what was.
+    """
     try:
         yield
+    except KeyboardInterrupt as error:
+        stopped = Interrupted(signal.SIGINT)
+        stopped.add_note(standing(folder, training) + AGAIN)
+        raise stopped from error
     except Exception as error:
-        position, rows = training.position, training.rows
-        again = " Go on with the same command and `--resume` (in Python `train_run(…, resume=True)`)."
-        saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
-        logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
-        error.add_note(
-            f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}."
-            f"{'' if isinstance(error, Diverged) else again}"
-        )
+        error.add_note(standing(folder, training) + ("" if isinstance(error, Diverged) else AGAIN))
         raise
+
+
+def standing(folder: RunFolder, training: Training) -> str:
+    """Return how far a run has come, what of it is saved, and where its log ends."""
+    position, rows = training.position, training.rows
+    saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
+    logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
+    return f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}."

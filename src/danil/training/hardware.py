@@ -1,4 +1,4 @@
-"""Threads to the cores there are, and kernels that repeat themselves to the bit."""
+"""More threads than cores, which are told, and kernels that repeat themselves to the bit."""
 
 import os
 import warnings
@@ -10,20 +10,15 @@ import torch
 from danil.data.cores import cores
 
 
-def fit_threads(workers: int, available: int | None = None) -> None:
-    """Lower PyTorch's threads to the cores this process may use, and warn where more was asked for.
-
-    A container's limit on processor time is not seen by PyTorch, which then starts a thread per core of the machine;
-    they wait for each other. A number set by `OMP_NUM_THREADS` is kept, since the last bits of a result depend on it.
+def check_cores(workers: int, available: int | None = None) -> None:
+    """Warn where more threads or worker processes were asked for than there are cores.
 
     Args:
         workers: processes that prepare batches (each of them uses one thread).
         available: cores; found out by default.
     """
     here = cores() if available is None else available
-    if torch.get_num_threads() > here and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(here)
-    elif torch.get_num_threads() > here:
+    if torch.get_num_threads() > here:
         warnings.warn(
             f"`OMP_NUM_THREADS` asks for {torch.get_num_threads()} threads, but this process may use {here} core(s); "
             "they will wait for each other.",

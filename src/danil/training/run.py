@@ -15,9 +15,10 @@ from danil.models import create_model
 from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_run, predictions_table
 from danil.runs.folder import check_free
 from danil.runs.prediction import Normalization
+from danil.runs.threads import fit_threads
 from danil.training.estimate import estimate
 from danil.training.failures import hints, others_named
-from danil.training.hardware import deterministic, fit_threads
+from danil.training.hardware import check_cores, deterministic
 from danil.training.interruption import Requests, stop_requests
 from danil.training.log import Log
 from danil.training.loop import Loop, fit
@@ -55,7 +56,8 @@ def train_run(
         folder, first = RunFolder(Path(out)), fabric.is_global_zero
         if first and not resume:
             check_free(folder, overwrite)
-        fit_threads(recipe.data.workers)
+        fit_threads()
+        check_cores(recipe.data.workers)
         with decoding_bar(quiet=quiet or not first) as progress:
             prepared = prepared_images(recipe, skip_bad=skip_bad, notice=fabric.print, progress=progress)
         manifest = prepared.manifest

@@ -1,0 +1,107 @@
+"""What stops a run in the middle: what it says, what it leaves, and that resuming loses nothing."""
+
+import os
+import resource
+import signal
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from danil.data.fake import write_fake
+from danil.data.files import UnreadableImages
+from danil.objectives import Terms
+from danil.training import Interrupted, TrainingError, loop, run, train_run
+from danil.training.log import Log
+from training.conftest import assert_bit_equal
+
+
+@contextmanager
+def full_disk(size=50):
+    """Let no file grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def full_while(patch, owner, name):
+    """Let the disk be full while this function runs."""
+    original = getattr(owner, name)
+
+    def hindered(*arguments):
+        with full_disk():
+            return original(*arguments)
+
+    patch.setattr(owner, name, hindered)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("owner", "name", "file", "logged"),
+    [(Log, "add", "log.csv", "epoch 1"), (run, "write_predictions", "predictions.csv", "ends with epoch 2")],
+    ids=["log", "predictions"],
+)
+def test_a_full_disk_names_the_file_and_costs_nothing(tiny, trained, tmp_path, monkeypatch, owner, name, file, logged):
+    with monkeypatch.context() as patch:
+        full_while(patch, owner, name)
+        with pytest.raises(OSError, match="could not write") as caught:
+            train_run(tiny(), tmp_path / "run", quiet=True)
+    assert caught.value.filename == str(tmp_path / "run" / file)
+    assert logged in caught.value.__notes__[0]
+    assert "--resume" in caught.value.__notes__[0]
+    assert not (tmp_path / "run" / file).exists()
+    assert not list((tmp_path / "run").rglob("*.part"))
+    assert_bit_equal(trained, train_run(tiny(), tmp_path / "run", resume=True, quiet=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["vanishes", "changes"])
+def test_an_image_lost_in_training_is_named_and_put_back_costs_nothing(tiny, tmp_path, monkeypatch, way):
+    data = write_fake("folder", tmp_path / "data", images=16)
+    recipe = tiny(f"data.source='folder:{data}'", "data.cache=none", "data.workers=1", "train.batch_size=4")
+    whole = train_run(recipe, tmp_path / "whole", quiet=True)
+    table = pd.read_csv(whole.manifest)
+    file = data / table["path"][table["split"] == "train"].iloc[0]
+    content, times, add = file.read_bytes(), file.stat(), Log.add
+
+    def losing(self, row):
+        add(self, row)
+        file.unlink() if way == "vanishes" else file.write_bytes(content[:-9])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "add", losing)
+        with pytest.raises(UnreadableImages, match=rf"{file.name}` has ") as caught:
+            train_run(recipe, tmp_path / "run", quiet=True)
+    assert f"`{tmp_path / 'run' / 'log.csv'}` ends with epoch 1" in caught.value.__notes__[0]
+    assert len(pd.read_csv(tmp_path / "run" / "log.csv")) == 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert_bit_equal(whole, train_run(recipe, tmp_path / "run", resume=True, quiet=True))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_at_once_and_says_where_the_run_stands(tiny, trained, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "epoch_row", lambda *_: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+        with pytest.raises(Interrupted) as caught:
+            train_run(tiny("train.save_every=2"), tmp_path / "run", quiet=True)
+    assert caught.value.exit_code == 130
+    for words in ("stopped after step 5", "step 4 is saved", "no epoch is in the log yet", "--resume"):
+        assert words in caught.value.__notes__[0]
+    assert_bit_equal(trained, train_run(tiny("train.save_every=2"), tmp_path / "run", resume=True, quiet=True))
+
+
+@pytest.mark.parametrize(("loss", "words"), [(0.5, "another process is not finite at step 7"), (float("nan"), "a.png")])
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(loss, words):
+    held = SimpleNamespace(
+        saver=SimpleNamespace(agreed=lambda *_: [1]),
+        images=SimpleNamespace(manifest=SimpleNamespace(table=pd.DataFrame({"path": ["a.png"]}))),
+    )
+    terms = Terms(torch.tensor(loss), torch.zeros(1, 2), {"loss": torch.tensor(loss)})
+    with pytest.raises(TrainingError, match=words):
+        loop.check(terms, SimpleNamespace(position=SimpleNamespace(steps=7, epoch=0)), held, torch.tensor([0]))
