@@ -1,5 +1,7 @@
 """Tables that list images, as people have them."""
 
+import os
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -36,6 +38,19 @@ def test_options_name_columns_and_several_labels_are_several_tasks(cohort):
     assert manifest.tasks == {"dr": ("1", "2", "10"), "dme": ("0", "1")}
     assert manifest.labels("dme").tolist() == [0, -1, 1]
     assert manifest.table["path"].tolist() == ["a.png", "b.png", "c.png"], "a missing file ending is found"
+
+
+def test_missing_endings_are_found_with_one_look_into_each_folder(cohort, tmp_path, monkeypatch):
+    (tmp_path / "e\u0301").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "e\u0301" / "ä.b.jpeg")
+    listed, listdir = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda place: listed.append(str(place)) or listdir(place))
+    rows = "".join(
+        f"{name},x\n" for name in ("a", "e\u0301/ä.b", "gone", "no/folder", "e\u0301/ä", *map(str, range(50)))
+    )
+    manifest = cohort(f"image,label\n{rows}", options="?missing=keep")
+    assert manifest.table["path"].tolist()[:5] == ["a.png", "e\u0301/ä.b.jpeg", "gone", "no/folder", "e\u0301/ä"]
+    assert listed == [str(tmp_path), str(tmp_path / "e\u0301"), str(tmp_path / "no")]
 
 
 def test_the_order_of_classes_can_be_given(cohort):

@@ -1,7 +1,8 @@
 """Reader `csv`: a CSV, TSV or Parquet table that lists images, labels, groups and parts."""
 
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -104,14 +105,14 @@ def placed(
     base = table.parent if root is None else Path(os.path.normpath(table.parent / Path(root).expanduser()))
     relative = [os.path.relpath(name, base) if name.startswith("/") else os.path.normpath(name) for name in names]
     check_places(table, base, names, relative, links)
-    located = {name: ending(base, name) for name in dict.fromkeys(relative)}
-    absent = [name for name, found in located.items() if found is None]
+    places = located(base, relative)
+    absent = [name for name, found in places.items() if found is None]
     if absent and missing == "error":
         raise DataError(
             f"`{table}` lists {counted(absent, 'file')} that do not exist below `{base}`. "
             "Correct the paths, or name the images' folder: `?root=…`."
         )
-    return base, [located[name] or name for name in relative]
+    return base, [places[name] or name for name in relative]
 
 
 def check_places(table: Path, base: Path, names: list[str], relative: list[str], links: bool) -> None:
@@ -131,11 +132,36 @@ def check_places(table: Path, base: Path, names: list[str], relative: list[str],
         raise DataError(f"`{table}`: {counted(led, 'link')} leading out of `{base}`. {LINKS}")
 
 
-def ending(base: Path, name: str) -> str | None:
-    """Return the path with the file ending that exists, `None` where there is none."""
-    if (base / name).is_file():
-        return name
-    return next((name + suffix for suffix in (*SUFFIXES, *DICOM_SUFFIXES) if (base / (name + suffix)).is_file()), None)
+def located(base: Path, names: Iterable[str]) -> dict[str, str | None]:
+    """Return each path with the file ending that exists, `None` where there is none.
+
+    Endings are only tried where a listing of the folder, made once, holds the name: tables have up to millions of rows.
+    """
+    stems: dict[str, set[str]] = {}
+    found: dict[str, str | None] = {}
+    for name in dict.fromkeys(names):
+        if os.path.isfile(f"{base}/{name}"):  # noqa: PTH113  `Path.is_file` takes several times as long
+            found[name] = name
+            continue
+        folder, _, stem = name.rpartition("/")
+        if folder not in stems:
+            stems[folder] = file_stems(base / folder)
+        tried = (name + ending for ending in (*SUFFIXES, *DICOM_SUFFIXES)) if folded(stem) in stems[folder] else ()
+        found[name] = next((path for path in tried if (base / path).is_file()), None)
+    return found
+
+
+def file_stems(folder: Path) -> set[str]:
+    """Return the names in a folder without their endings, as `folded`; none where there is no such folder."""
+    try:
+        return {folded(os.path.splitext(name)[0]) for name in os.listdir(folder)}  # noqa: PTH122, PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def folded(name: str) -> str:
+    """Return what is equal for all names that some file system takes for the same."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def parts(values: pd.Series, table: Path, name: str) -> pd.Series:

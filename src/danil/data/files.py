@@ -155,7 +155,7 @@ def leading_out(root: Path, paths: Iterable[str]) -> list[str]:
     inside: dict[str, bool] = {}
     led: list[str] = []
     for path in dict.fromkeys(paths):
-        parent, file = os.path.split(root / path)
+        parent, _, file = f"{root}/{path}".rpartition("/")
         if parent not in inside:
             inside[parent] = within(Path(parent), root)
         if not inside[parent] or (os.path.islink(f"{parent}/{file}") and not within(root / path, root)):  # noqa: PTH114
