@@ -81,10 +81,12 @@ class SecondPass:
     def __init__(self, model: nn.Module, size: int, device: str):
         self.model, self.shape, self.device = model.eval(), (3, size, size), device
         whole = torch.zeros(BATCH, *self.shape, device=device).uniform_()
-        self.recall = Recall(model, BatchStatistics([], compiled=False), compiled=False)
+        self.recall = Recall(list(model.modules()), BatchStatistics([], compiled=False), compiled=False)
         with self.recall.recorded(whole):
             self.first_logits = model(whole)
         self.whole, self.chosen = whole, torch.arange(WRONG, device=device)
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)  # each run adds to a gradient, as in training
 
     def run(self, fast: bool, recalled: bool) -> None:
         """Go forward, take the gradient of a margin and go back through both."""
@@ -143,9 +145,9 @@ def backbone_record(backbone: str, timed: bool) -> dict[str, Any]:
     size, record = BACKBONES[backbone], dict[str, Any]()
 
     def steps(device: str) -> dict[str, Callable[[], None]]:
-        with torch.device(device):
-            model = timm.create_model(backbone, num_classes=7)
-        second_pass = SecondPass(model, size, device)
+        with torch.device(device):  # two networks: what a base step writes to buffers would be unknown to the recall
+            model, other = (timm.create_model(backbone, num_classes=7) for _ in range(2))
+        second_pass = SecondPass(other, size, device)
 
         def step(name: str) -> None:
             context, fast, recalled = variants()[name]

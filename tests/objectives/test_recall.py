@@ -123,6 +123,44 @@ class Shifted(Block):
         return self.norm(self.convolution(x + self.shift))
 
 
+class ShiftedUnseen(Shifted):
+    """Change that buffer without a new version."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shift.data += 1
+        return self.norm(self.convolution(x + self.shift))
+
+
+class Negated(Block):
+    """Change a convolution's output by way of NumPy, which leaves no new version either."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.convolution(x)
+        array = y.detach().numpy()
+        array *= -1
+        return self.norm(y)
+
+
+class OpenedLater(Block):
+    """Change a value in eval mode without a new version."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            x.data *= 3
+        return self.norm(self.convolution(x))
+
+
+class Foreign(Block):
+    """Use a tensor that is no module's, and could be another one at the same address in the second pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.tensors = [torch.ones(4, 1, 1, dtype=torch.float64)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convolution(x + self.tensors[0]))
+
+
 class OtherPrecision(Block):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
@@ -172,13 +210,18 @@ HOSTILE = {
     "mixing": Mixing,
     "own_weight": OwnWeight,
     "shifted": Shifted,
+    "shifted_unseen": ShiftedUnseen,
+    "negated": Negated,
+    "opened_later": OpenedLater,
+    "foreign": Foreign,
     "other_precision": OtherPrecision,
     "reordered": Reordered,
 }
 BLOCKS = SAFE | HOSTILE
-COMPUTED = {"overwritten": 5, "stochastic_depth": 5, "read_between": 9}
+COMPUTED = {"overwritten": 5, "stochastic_depth": 5, "read_between": 9, "shifted_unseen": 8, "negated": 8}
 """Of 4 convolutions in each pass: all of the first, and of the second those at and behind the hostile block (2), only
-its own (1), only those behind it (1); or 1 in a pass found void and then all 4 of another."""
+its own (1), only those behind it (1); or 1 in a pass found void and then all 4 of another; or all, where the first pass
+could change values unseen."""
 
 
 def network(*names: str) -> nn.Sequential:

@@ -84,9 +84,10 @@ class Recall:
             if buffer._version != version:
                 buffer.detach().copy_(value)
 
-
-class _Unknown(Exception):
-    """An argument that has no number."""
+    def end(self) -> None:
+        """Recall nothing any more, nor in a later pass."""
+        self._images = None
+        self.convolutions.clear()
 
 
 class _Pass(TorchFunctionMode):
@@ -104,6 +105,8 @@ class _Pass(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
+        if operations.opens_memory(func):
+            self.recall.end()
         if operations.reads_an_attribute(func):
             return func(*args, **named)
         kept = self.number(args[0]) if operations.keeps_values(func, args, named) else None
@@ -129,8 +132,8 @@ class _Pass(TorchFunctionMode):
                 return self._batch_norm(*args, **named)
             if func in ROW_WISE and args and ROW_WISE[func](*args, **named):
                 others = self._written((args[1:], tuple(sorted(named.items()))), images=False)
-                return func, self._written(args[0], own=False), others, self._precision()
-        except (_Unknown, TypeError):  # the latter: a call that PyTorch will refuse, or an argument without a hash
+                return func, self._written(args[0], own=False), others, operations.precision(self._device)
+        except TypeError:  # an argument without a number or a hash, or a call that PyTorch will refuse
             pass
         return None
 
@@ -140,7 +143,7 @@ class _Pass(TorchFunctionMode):
         alike = (t.dim() < max(ranks) or t.shape[0] == 1 for t in tensors if self.number(t) is None)
         if len(ranks) != 1 or not all(alike):
             return None
-        return func, self._written((args, tuple(sorted(named.items())))), self._precision()
+        return func, self._written((args, tuple(sorted(named.items())))), operations.precision(self._device)
 
     def _batch_norm(
         self,
@@ -162,7 +165,7 @@ class _Pass(TorchFunctionMode):
         else:
             constants = self._written((running_mean, running_var), images=False)
         affine = self._written((weight, bias, eps), images=False)
-        return F.batch_norm, self._written(input, own=False), constants, affine, self._precision()
+        return F.batch_norm, self._written(input, own=False), constants, affine, operations.precision(self._device)
 
     def _written(self, value: Any, images: bool = True, own: bool = True) -> Any:
         """Return an argument with numbers in place of tensors; which kinds of tensor it may hold is the caller's."""
@@ -175,14 +178,10 @@ class _Pass(TorchFunctionMode):
                 return "image", number
             if number is None and own and id(value) in self.recall.own:
                 return "own", id(value), value._version
-            raise _Unknown
+            raise TypeError
         if isinstance(value, tuple | list):
             return tuple([self._written(item, images, own) for item in value])
-        raise _Unknown
-
-    def _precision(self) -> Any:
-        autocast = torch.amp.is_autocast_available(self._device) and torch.is_autocast_enabled(self._device)
-        return torch.get_autocast_dtype(self._device) if autocast else None
+        raise TypeError
 
 
 class _First(_Pass):

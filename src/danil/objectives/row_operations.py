@@ -99,6 +99,17 @@ def reads_an_attribute(func: Any) -> bool:
     return getattr(func, "__name__", "") == "__get__"
 
 
+def opens_memory(func: Any) -> bool:
+    """Say whether it hands out or sets memory that can change without a new version: `.data`, an array of NumPy's."""
+    return getattr(func, "__self__", None) is Tensor.data or func is Tensor.numpy
+
+
+def precision(device: str) -> torch.dtype | None:
+    """Return what autocast computes products in, if it is on."""
+    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if autocast else None
+
+
 def keeps_values(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
     """Say whether the result equals the first argument: a copy, or dropout that drops nothing."""
     if func is not F.dropout or not args:
