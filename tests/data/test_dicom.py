@@ -1,5 +1,6 @@
 """DICOM files become the pictures a viewer shows, and their patients become groups that nobody can name."""
 
+import io
 import pickle
 import re
 
@@ -11,6 +12,7 @@ pydicom = pytest.importorskip("pydicom")
 
 from danil.data import DataError, ImageError, read_source, unreadable  # noqa: E402
 from danil.data.dicom_pixels import read_frame  # noqa: E402
+from danil.data.dicom_streams import codestream_size  # noqa: E402
 from danil.data.fake import write_fake  # noqa: E402
 from danil.data.fake_dicom import dicom_dataset, jpeg_dataset, save_dicom, write_dicom_file  # noqa: E402
 
@@ -185,6 +187,36 @@ def test_a_frame_of_another_size_than_the_header_says_is_refused_before_decoding
         dataset.Rows = dataset.Columns = 16
         with pytest.raises(ImageError, match="300×200 pixels, its header says 16×16"):
             read_frame(save_dicom(tmp_path / "a.dcm", dataset), "a")
+
+
+def test_a_frame_in_a_container_is_refused_before_decoding(tmp_path):
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(stream, "JPEG2000")
+    dataset = jpeg_dataset(Image.new("RGB", (16, 16)), {}, "JPEG2000")
+    dataset.PixelData = pydicom.encaps.encapsulate([stream.getvalue()])
+    with pytest.raises(ImageError, match=r"no plain JPEG.*dcmconv"):
+        read_frame(save_dicom(tmp_path / "a.dcm", dataset), "a")
+
+
+def test_a_compressed_frames_size_is_only_taken_where_every_decoder_would_find_it():
+    picture = Image.new("RGB", (30, 20))
+    streams = {}
+    for kind, options in (("JPEG", {}), ("JPEG2000", {"no_jp2": True})):
+        stream = io.BytesIO()
+        picture.save(stream, kind, **options)
+        streams[kind] = stream.getvalue()
+        assert codestream_size(streams[kind]) == (30, 20)
+    jpeg, plane = streams["JPEG"], streams["JPEG2000"]
+    assert codestream_size(jpeg[:2] + b"\xff\xff" + jpeg[2:]) == (30, 20), "filling bytes are allowed"
+    for mark in (0x00, 0x01, 0xD0, 0xD8):
+        hidden = bytes((0xFF, mark)) + b"\xff\xe0\x00\x04\x00\x00"
+        assert codestream_size(jpeg[:2] + hidden + jpeg[2:]) is None
+    assert codestream_size(jpeg[:2] + b"\xff\xe0\x00\x00" + jpeg[2:]) is None
+    place = jpeg.index(b"\xff\xc0") + 9
+    assert codestream_size(jpeg[:place] + b"\x05" + jpeg[place + 1 :]) is None
+    assert codestream_size(plane[:40] + b"\x00\x05" + plane[42:]) is None
+    for whole in streams.values():
+        assert {codestream_size(whole[:end]) for end in range(len(whole))} == {None, (30, 20)}
 
 
 def test_rle_data_that_unpack_to_far_more_are_refused(tmp_path):

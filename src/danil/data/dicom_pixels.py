@@ -146,7 +146,7 @@ def frame_count(header: Any) -> int:
 
 
 def check_frame(stream: BinaryIO, header: Any, title: str, frame: int, size: tuple[int, int]) -> None:
-    """Raise `ImageError` where a compressed frame says, or unpacks to, another size than the header."""
+    """Raise `ImageError` where a compressed frame says another size than the header, unpacks to more, or says none."""
     syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
     if syntax in NATIVE or syntax == "":
         return
@@ -156,10 +156,17 @@ def check_frame(stream: BinaryIO, header: Any, title: str, frame: int, size: tup
     offsets = [header.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
     extended = None if None in offsets else (offsets[0], offsets[1])
     content = get_frame(stream, frame, extended_offsets=extended, number_of_frames=frame_count(header))
-    if syntax == RLE and unpacked_length(content) > 2**20 + 12 * size[0] * size[1]:
-        raise ImageError(title, "unpacks to much more than its header declares. Copy it again, or remove it.")
+    if syntax == RLE:
+        if unpacked_length(content) > 2**20 + 12 * size[0] * size[1]:
+            raise ImageError(title, "unpacks to much more than its header declares. Copy it again, or remove it.")
+        return
     declared = codestream_size(content)
-    if declared is not None and declared != size:
+    if declared is None:
+        raise ImageError(
+            title,
+            f"is damaged, or its frame is no plain JPEG, JPEG-LS or JPEG 2000 data, which alone are read. {ADVICE}",
+        )
+    if declared != size:
         raise ImageError(
             title, f"holds a frame of {declared[0]}×{declared[1]} pixels, its header says {size[0]}×{size[1]}."
         )
