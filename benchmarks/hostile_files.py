@@ -1,6 +1,7 @@
 """Count what reading damaged and hostile files ends in, and the memory it takes.
 
     python benchmarks/hostile_files.py run      # a few minutes; needs ../shared; writes results/hostile.json
+    python benchmarks/hostile_files.py run --row "images of 49 million pixels"    # one row again
     python benchmarks/hostile_files.py table    # only write docs/untrusted.md's table again
 
 Each row runs in a process of its own: 5,000 mutations of real images (fixed seed; every format, one to four faults
@@ -147,9 +148,10 @@ def outcome(file: Path) -> str:
     return "decoded"
 
 
-def run() -> None:
-    rows: dict[str, dict[str, float]] = {}
-    for title in ROWS:
+def run(only: str | None) -> None:
+    """Read the files of every row, or of one alone, and write the record."""
+    rows: dict[str, dict[str, float]] = json.loads(RECORD.read_text())["rows"] if only else {}
+    for title in [only] if only else ROWS:
         command = [sys.executable, __file__, "child", "--row", title]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
@@ -168,12 +170,17 @@ def table() -> None:
     for title, row in json.loads(RECORD.read_text())["rows"].items():
         counts = " | ".join(f"{row[name]:,}" for name in ("files", "decoded", "refused", "faults"))
         lines.append(f"| {title} | {counts} | {row['memory_mib']} MiB |")
-    text = DOCUMENT.read_text()
-    start, end = "<!-- files: made by `python benchmarks/hostile_files.py table` -->\n", "<!-- end of files -->"
-    written = re.sub(
+    write_atomically(DOCUMENT, replaced_block(DOCUMENT.read_text(), "files", "hostile_files.py", lines))
+
+
+def replaced_block(text: str, name: str, script: str, lines: list[str]) -> str:
+    """Return the text with these lines between the block's two marks."""
+    start, end = f"<!-- {name}: made by `python benchmarks/{script} table` -->\n", f"<!-- end of {name} -->"
+    found, count = re.subn(
         f"{re.escape(start)}.*?{end}", lambda _: start + "\n".join(lines) + f"\n{end}", text, flags=re.DOTALL
     )
-    write_atomically(DOCUMENT, written)
+    assert count == 1
+    return found
 
 
 def main() -> None:
@@ -185,7 +192,7 @@ def main() -> None:
         print(json.dumps(counted(options.row)))
         return
     if options.what == "run":
-        run()
+        run(options.row)
     table()
 
 
