@@ -80,17 +80,26 @@ Processor time of a whole training, decoding and evaluation included, relative t
 {tables}"""
 
 
-def answer(found: Sequence[Grid], accuracy: Sequence[Grid]) -> str:
-    """Return a table of every difference to Base, and a sentence for each suite."""
+def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Record]) -> str:
+    """Return a table of every difference to Base, and a sentence for each metric, suite by suite."""
     head = ("data", "method", "seeds", "macro-F1 less Base's", "paper's", "accuracy less Base's", "paper's")
     lines: list[str] = []
     for grid, other in zip(found, accuracy, strict=True):
         compared = grid.compared()
         if compared:
-            lines += [f"**{grid.title}** ({grid.part} part)", "", table_row(head), "|---" * len(head) + "|"]
+            done = sum(record.suite == grid.suite for record in records)
+            state = f"{grid.part} part; {done} of {trainings(grid.suite)} trainings finished"
+            lines += [f"**{grid.title}** ({state})", "", table_row(head), "|---" * len(head) + "|"]
             lines += [table_row(cells(grid, other, key)) for key in compared]
-            lines += ["", *(finding(one, list(dict.fromkeys(key[2] for key in compared))) for one in (grid, other)), ""]
+            methods = list(dict.fromkeys(key[2] for key in compared))
+            lines += ["", finding(grid, methods), "", finding(other, methods), ""]
     return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."
+
+
+def trainings(name: str) -> int:
+    """Return how many trainings a suite asks for."""
+    suites = (read_suite(path) for path in SUITES.glob("*.toml"))
+    return next(len(list(combinations(suite))) for suite in suites if suite.name == name)
 
 
 def cells(found: Grid, accuracy: Grid, key: Key) -> list[str]:
@@ -124,7 +133,7 @@ def runs(records: Sequence[Record]) -> str:
         seeds = sorted({record.seed for record in done if record.method[0] == "base"})
         lines.append(
             f"| {suite.title} | `danil benchmark suites/{path.name}` "
-            f"| {len(done)} of {len(list(combinations(suite)))} | {', '.join(map(str, seeds)) or '–'} "
+            f"| {len(done)} of {trainings(suite.name)} | {', '.join(map(str, seeds)) or '–'} "
             f"| {parts(suite, done)} |"
         )
     versions = sorted({f"PyTorch {r.versions['torch']}, timm {r.versions['timm']}, {r.machine}" for r in records})
@@ -181,7 +190,7 @@ def write() -> None:
     """Write the page, and the answer into the README."""
     records = read_records(RECORDS)
     found = {metric: grids(records, metric) for metric in METRICS}
-    answered = answer(found["macro_f1"], found["accuracy"])
+    answered = answer(found["macro_f1"], found["accuracy"], records)
     text = TEXT.format(
         answer=answered,
         runs=runs(records),
