@@ -243,6 +243,17 @@ def test_patients_are_groups_under_a_stable_hash(tmp_path):
     assert set(kept) == {f"MRN-{number:05d}" for number in range(12)}
 
 
+def test_files_without_a_patient_are_told_and_a_group_that_no_file_has_is_refused(tmp_path):
+    path = write_fake("dicom", tmp_path, images=4)
+    with pytest.raises(DataError, match=r"`group` is `PatientIDD`, an element that no DICOM file"):
+        read_source(f"dicom:{path}?group=PatientIDD")
+    save_dicom(path / "benign" / "extra.dcm", dicom_dataset(np.zeros((8, 8), np.uint8), {}))
+    with pytest.warns(UserWarning, match=r"1 DICOM file \(`benign/extra\.dcm`\) without PatientID; each is a group"):
+        manifest = read_source(f"dicom:{path}")
+    groups = manifest.table.set_index("path")["group"]
+    assert (groups == groups["benign/extra.dcm"]).sum() == 1
+
+
 def test_the_hash_depends_on_the_data_set(tmp_path):
     whole, part = write_fake("dicom", tmp_path / "whole"), write_fake("dicom", tmp_path / "part", images=12)
     assert not set(read_source(str(whole)).table["group"]) & set(read_source(str(part)).table["group"])

@@ -4,7 +4,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from danil.data.decoding import ImageError
+from danil.data.dicom_patients import check_groups, described, set_key, shown_names, value
 from danil.data.dicom_pixels import Window, frame_count, pydicom_module, read_frame, read_header
 from danil.data.files import DICOM_SUFFIXES, FileImages, followed, found_files
 from danil.data.folder import has_parts, row
@@ -21,7 +21,6 @@ from danil.data.table import complete, read_table, required
 
 OPTIONS = ("label", "labels", "key", "group", "frames", "window", "names", "patients", "links")
 KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID", "file")
-IDENTIFYING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber")
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def read_dicom(path: Path, options: Mapping[str, str], labelled: bool = True) ->
         warnings.warn(f"`{path}`: {counted(empty, 'DICOM file')} without pixels left out.", stacklevel=2)
     if not headers:
         raise DataError(f"`{path}` holds no DICOM images. Give the folder that holds them.")
+    check_groups(path, headers, options)
     key = set_key(headers)
     names = shown_names(path, headers, options.get("names", "auto"), key)
     frame = pd.DataFrame(
@@ -136,60 +136,6 @@ def header_of(file: Path) -> Any | None:
             return read_header(stream, str(file))
     except (ImageError, OSError):
         return None
-
-
-def value(header: Any | None, keyword: str) -> str | None:
-    """Return an element as text, `None` where it is missing or empty."""
-    found = None if header is None else header.get(keyword)
-    return str(found).strip() or None if found is not None else None
-
-
-def set_key(headers: Mapping[str, Any]) -> bytes:
-    """Return the key of the data set's hashes: its instance UIDs, which its runs do not hold."""
-    uids = sorted(value(header, "SOPInstanceUID") or file for file, header in headers.items())
-    return blake2b("\n".join(uids).encode("utf-8", "surrogateescape")).digest()
-
-
-def hashed(text: str, key: bytes) -> str:
-    """Return 16 hexadecimal digits for a text."""
-    return blake2b(text.encode("utf-8", "surrogateescape"), key=key, digest_size=8).hexdigest()
-
-
-def described(header: Any | None, options: Mapping[str, str], key: bytes, file: str) -> dict[str, Any]:
-    """Return group and metadata of a file."""
-    group = value(header, options.get("group", "PatientID")) or f"unknown {file}"
-    years = re.fullmatch(r"0*(\d{1,3})Y", value(header, "PatientAge") or "")
-    kept = options.get("patients", "hash") == "keep"
-    return {
-        "group": group if kept else hashed(group, key),
-        "modality": value(header, "Modality"),
-        "sex": value(header, "PatientSex"),
-        "age": min(int(years[1]), 90) if years else None,
-        "manufacturer": value(header, "Manufacturer"),
-    }
-
-
-def shown_names(path: Path, headers: Mapping[str, Any], names: str, key: bytes) -> dict[str, str]:
-    """Return each file's name in the manifest: its path, or a hash."""
-    telling = [file for file, header in headers.items() if identifies(file, header)] if names == "auto" else []
-    if telling:
-        warnings.warn(
-            f"`{path}`: {len(telling)} names of files or folders hold a patient's name, ID or birth date; paths are "
-            "replaced by hashes in all output (`?names=keep` keeps them).",
-            stacklevel=3,
-        )
-    if names == "keep" or (names == "auto" and not telling):
-        return {file: file for file in headers}
-    return {file: f"{hashed('file ' + file, key)}.dcm" for file in headers}
-
-
-def identifies(file: str, header: Any | None) -> bool:
-    """Tell whether a path holds one of the patient's identifiers, as a word of its own of three letters or more."""
-    words = {word.lower() for word in re.split(r"[\W_]+", file) if len(word) > 2}
-    texts = [value(header, name) or "" for name in IDENTIFYING]
-    identifiers = {part.lower() for text in texts for part in re.split(r"[\W_]+", text) if len(part) > 2}
-    whole = [text.lower() for text in texts if len(text) > 3]
-    return bool(words & identifiers) or any(text in file.lower() for text in whole)
 
 
 def frame_tails(header: Any | None, frames: str) -> list[str]:
