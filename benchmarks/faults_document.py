@@ -97,12 +97,13 @@ def details(found: dict[str, Any]) -> str:
         left = sum(kill.get("workers_left", 0) for kill in kills)
         lines.append(
             f"Of the {len(kills)} kills, {early} fell before the first checkpoint and {writing} while a file was half "
-            f"written; {left} worker processes outlived the killed one by more than 15 seconds."
+            f"written. Loader workers that outlived the killed process by more than 15 seconds: {left}."
         )
     if "memory" in found:
         memory = found["memory"]
         lines.append(
-            f"Memory over {memory['steps']:,} steps: {memory['early_bytes'] / 2**20:.1f} MiB of the process's own "
+            f"Memory over {memory['steps']:,} steps without loader workers: "
+            f"{memory['early_bytes'] / 2**20:.1f} MiB of the process's own "
             f"in the third tenth of the run, {memory['late_bytes'] / 2**20:.1f} MiB in the last: "
             f"{100 * memory['growth']:+.2f} %."
         )

@@ -82,10 +82,19 @@ OPTIONS = st.dictionaries(
 @given(st.sampled_from(READERS), st.text(max_size=20), OPTIONS, st.booleans())
 def test_any_name_of_a_data_set_is_refused_in_words(reader, path, options, bare):
     ending = "&".join(f"{key}={value}" for key, value in options.items())
-    source = (path if bare else f"{reader}:/nowhere/{path}") + (f"?{ending}" if ending else "")
+    source = ("" if bare else f"{reader}:") + f"/nowhere/{path}" + (f"?{ending}" if ending else "")
     with pytest.raises(DataError) as caught:
         read_source(source)
     assert len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize(
+    "source", ["~nobody_here/x", "folder:~nobody_here/x", "csv:~nobody_here/x.csv?root=~no/x", "~"]
+)
+def test_a_home_that_is_not_there_is_a_folder_that_is_not_there(source, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"does not exist|holds no|no such"):
+        read_source(source)
 
 
 @pytest.mark.parametrize("setting", ["seed=4294967296", "seed=-1", "split.seed=-1", "train.epochs=1000000000000"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from danil.data.decoding import SUFFIXES
-from danil.data.files import DICOM_SUFFIXES, LINKS, FileImages, encodable, followed, leading_out
+from danil.data.files import DICOM_SUFFIXES, LINKS, FileImages, encodable, expanded, followed, leading_out
 from danil.data.folder import PART_NAMES
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
@@ -102,7 +102,7 @@ def placed(
     if missing not in ("error", "keep"):
         raise DataError(f"`missing` is `{missing}`; it must be `error` or `keep`.")
     names = [str(name).replace("\\", "/") for name in images]
-    base = table.parent if root is None else Path(os.path.normpath(table.parent / Path(root).expanduser()))
+    base = table.parent if root is None else Path(os.path.normpath(table.parent / expanded(root)))
     relative = [os.path.relpath(name, base) if name.startswith("/") else os.path.normpath(name) for name in names]
     check_places(table, base, names, relative, links)
     places = located(base, relative)

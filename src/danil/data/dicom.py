@@ -14,7 +14,7 @@ from PIL import Image
 from danil.data.decoding import ImageError
 from danil.data.dicom_patients import check_groups, described, set_key, shown_names, value
 from danil.data.dicom_pixels import Window, frame_count, pydicom_module, read_frame, read_header
-from danil.data.files import DICOM_SUFFIXES, FileImages, followed, found_files
+from danil.data.files import DICOM_SUFFIXES, FileImages, expanded, followed, found_files
 from danil.data.folder import has_parts, row
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
@@ -172,7 +172,7 @@ def labels_of(
 
 def table_labels(path: Path, headers: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, str]:
     """Return file → label by the table's key column."""
-    named = Path(options["labels"]).expanduser()
+    named = expanded(options["labels"])
     table = next((place for place in (path / named, path.parent / named) if place.is_file()), path / named)
     frame = read_table(table)
     key, label = options.get("key") or next((name for name in KEYS if name in frame), KEYS[0]), "label"

@@ -70,6 +70,14 @@ class UnreadableImages(DataError):
         return (type(self), (self.errors,))
 
 
+def expanded(path: str) -> Path:
+    """Return the path with `~` replaced by the home folder, where there is one by that name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def within(path: Path, root: Path) -> bool:
     """Tell whether a path, its links resolved, lies in a folder."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

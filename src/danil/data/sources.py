@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from danil.data.decoding import SUFFIXES
-from danil.data.files import DICOM_SUFFIXES, hidden
+from danil.data.files import DICOM_SUFFIXES, expanded, hidden
 from danil.data.identical import with_identical_grouped
 from danil.data.manifest import DataError, Manifest
 
@@ -83,7 +83,7 @@ def read_source(text: str, labelled: bool = True, several: bool = False, pixels:
     if not pixels and "missing" in loaded.OPTIONS:
         options = {"missing": "keep", **options}
     read: Reader = getattr(loaded, function)
-    manifest = replace(read(Path(source.path).expanduser(), options, labelled), source=str(source))
+    manifest = replace(read(expanded(source.path), options, labelled), source=str(source))
     return with_identical_grouped(manifest) if groups else manifest
 
 
@@ -111,8 +111,8 @@ def parsed_source(text: str) -> Source:
             raise DataError(f"`{text}` has no path. Write `{prefix}:PATH`.")
         return Source(prefix, path, options)
     path, options = optioned(text)
-    if Path(path).expanduser().exists():
-        return Source(recognised(Path(path).expanduser()), path, options)
+    if expanded(path).exists():
+        return Source(recognised(expanded(path)), path, options)
     if colon and len(prefix) > 1 and "/" not in prefix:
         raise DataError(f"`{text}`: no reader is called `{prefix}`.{nearest(prefix, NAMES)} Known: {', '.join(NAMES)}.")
     raise DataError(f"`{path}` does not exist. Give `READER:PATH` (readers: {', '.join(NAMES)}) or a path.")
@@ -121,7 +121,7 @@ def parsed_source(text: str) -> Source:
 def optioned(text: str) -> tuple[str, dict[str, str]]:
     """Return the path and the options behind its last `?`; a path that exists with its `?` has no options."""
     path, mark, tail = text.rpartition("?")
-    if not mark or Path(text).expanduser().exists():
+    if not mark or expanded(text).exists():
         return text, {}
     options: dict[str, str] = {}
     for item in filter(None, tail.split("&")):
