@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -152,14 +153,17 @@ def run(only: str | None) -> None:
     """Read the files of every row, or of one alone, and write the record."""
     rows: dict[str, dict[str, float]] = json.loads(RECORD.read_text())["rows"] if only else {}
     for title in [only] if only else ROWS:
-        command = [sys.executable, __file__, "child", "--row", title]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            rows[title] = {"files": 0, "decoded": 0, "refused": 0, "faults": 1, "memory_mib": 0, "slowest_s": 0}
-        else:
-            rows[title] = json.loads(answer.stdout.splitlines()[-1])
+        crashed = {"files": 0, "decoded": 0, "refused": 0, "faults": 1, "memory_mib": 0, "slowest_s": 0}
+        rows[title] = in_child(__file__, title) or crashed
         print(title, rows[title])
     write_atomically(RECORD, json.dumps({"command": "python benchmarks/hostile_files.py run", "rows": rows}, indent=1))
+
+
+def in_child(script: str, title: str) -> dict[str, Any] | None:
+    """Return what a script's `child` says of a row, in a process of its own; `None` where that crashed."""
+    command = [sys.executable, script, "child", "--row", title]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return None if answer.returncode else json.loads(answer.stdout.splitlines()[-1])
 
 
 def table() -> None:
@@ -183,13 +187,20 @@ def replaced_block(text: str, name: str, script: str, lines: list[str]) -> str:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def obey(
+    about: str | None,
+    titles: Iterable[str],
+    child: Callable[[str], Any],
+    run: Callable[[str | None], None],
+    table: Callable[[], None],
+) -> None:
+    """Do what the command line says: measure (all rows or one), write the table, or be the process of one row."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "table", "child"))
-    parser.add_argument("--row", choices=tuple(ROWS))
+    parser.add_argument("--row", choices=tuple(titles))
     options = parser.parse_args()
     if options.what == "child":
-        print(json.dumps(counted(options.row)))
+        print(json.dumps(child(options.row)))
         return
     if options.what == "run":
         run(options.row)
@@ -197,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    obey(__doc__, ROWS, counted, run, table)

@@ -8,19 +8,17 @@ the last row: there each of a hundred image files is linked ten thousand times. 
 resident set over what the process holds before it opens the table (Linux).
 """
 
-import argparse
 import itertools
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from hostile_files import DOCUMENT, ROOT, memory_from_here, replaced_block, resident
+from hostile_files import DOCUMENT, ROOT, in_child, memory_from_here, obey, replaced_block, resident
 
 from danil.data import DataError, read_source
 from danil.data.atomic import write_atomically
@@ -84,16 +82,13 @@ def write_images(folder: Path) -> None:
         os.link(folder / name[:2] / "image", folder / name)
 
 
-def run() -> None:
-    """Measure every table and write the record."""
-    rows: dict[str, dict[str, float | int | bool | str]] = {}
-    for title in TABLES:
-        answer = subprocess.run(
-            [sys.executable, __file__, "child", "--row", title], capture_output=True, text=True, check=False
-        )
-        if answer.returncode:
-            raise SystemExit(f"{title}: {answer.stderr}")
-        rows[title] = json.loads(answer.stdout.splitlines()[-1])
+def run(only: str | None) -> None:
+    """Measure every table, or one alone, and write the record."""
+    rows: dict[str, Any] = json.loads(RECORD.read_text())["rows"] if only else {}
+    for title in [only] if only else TABLES:
+        rows[title] = in_child(__file__, title)
+        if rows[title] is None:
+            raise SystemExit(f"{title}: the process crashed.")
         print(title, rows[title], flush=True)
     write_atomically(RECORD, json.dumps({"command": "python benchmarks/large_tables.py run", "rows": rows}, indent=1))
 
@@ -108,19 +103,5 @@ def table() -> None:
     write_atomically(DOCUMENT, replaced_block(DOCUMENT.read_text(), "tables", "large_tables.py", text))
 
 
-def main() -> None:
-    """Do what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "table", "child"))
-    parser.add_argument("--row", choices=tuple(TABLES))
-    options = parser.parse_args()
-    if options.what == "child":
-        print(json.dumps(measured(options.row)))
-        return
-    if options.what == "run":
-        run()
-    table()
-
-
 if __name__ == "__main__":
-    main()
+    obey(__doc__, TABLES, measured, run, table)

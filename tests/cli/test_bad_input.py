@@ -9,10 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from cli.tiny import TINY
 from danil.data.fake import write_fake
-
-KEYS = ("model.backbone=test_resnet", "model.weights=none", "data.size=32", "train.epochs=1", "train.batch_size=4")
-TINY = ["--recipe", "paper", *(word for key in KEYS for word in ("--set", key))]
 
 
 def images(folder, **counts):

@@ -4,10 +4,10 @@ import resource
 
 import pytest
 
+from cli.tiny import TINY
 from danil.data.fake import write_fake
 
 pytestmark = pytest.mark.slow
-KEYS = ("model.backbone=test_resnet", "model.weights=none", "data.size=32", "train.epochs=1", "train.batch_size=4")
 VERBS = {
     "metrics.json": ["evaluate", "RUN"],
     "report.html": ["report", "RUN"],
@@ -21,9 +21,8 @@ def runs(danil, tmp_path):
     """Two finished runs and their images."""
     write_fake("folder", tmp_path / "data", images=16)
     for run, method in (("run", "base"), ("other", "ohem")):
-        settings = (*KEYS, f"objective.name={method}")
-        words = ["train", tmp_path / "data", "--recipe", "paper", "--out", tmp_path / run]
-        assert danil(*words, *(word for key in settings for word in ("--set", key))).code == 0
+        words = ["train", tmp_path / "data", *TINY, "--set", f"objective.name={method}", "--out", tmp_path / run]
+        assert danil(*words).code == 0
     return tmp_path
 
 

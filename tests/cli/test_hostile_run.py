@@ -5,10 +5,10 @@ import shutil
 import pytest
 from PIL import Image
 
+from cli.tiny import TINY
 from danil.data.fake import write_fake
 
 pytestmark = pytest.mark.slow
-KEYS = ("model.backbone=test_resnet", "model.weights=none", "data.size=32", "train.epochs=1", "train.batch_size=4")
 ODD = {
     "nothing": b"",
     "no text": b"\0\xff",
@@ -34,9 +34,8 @@ def trained(danil, tmp_path_factory):
     if not folder.exists():
         write_fake("folder", folder / "data", images=16)
         for run, method in (("run", "base"), ("other", "ohem")):
-            words = ["train", folder / "data", "--recipe", "paper", "--out", folder / run]
-            settings = (*KEYS, f"objective.name={method}")
-            answer = danil(*words, *(word for key in settings for word in ("--set", key)))
+            words = ["train", folder / "data", *TINY, "--set", f"objective.name={method}", "--out", folder / run]
+            answer = danil(*words)
             assert answer.code == 0, answer.err
         Image.new("RGB", (32, 32)).save(folder / "one.png")
     return folder

@@ -5,12 +5,12 @@ One exception, which docs/untrusted.md states: `danil predict` writes the paths 
 
 import pytest
 
+from cli.tiny import TINY
 from danil.data.fake import write_fake
 
 pydicom = pytest.importorskip("pydicom")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*names of files or folders hold")]
 
-KEYS = ("model.backbone=test_resnet", "model.weights=none", "data.size=32", "train.epochs=1", "train.batch_size=4")
 SECRETS = (b"MRN-0", b"Doe", b"Jane", b"19500101", b"1.2.826.0.1.3680043.8.498")
 
 
@@ -21,8 +21,7 @@ def test_no_output_of_any_verb_holds_an_identifier(danil, tmp_path, renamed):
     for file in sorted(data.rglob("*.dcm")) if renamed else ():
         dataset = pydicom.dcmread(file)
         file.rename(file.with_name(f"{dataset.PatientID}_{file.stem}.dcm"))
-    words = ["train", f"dicom:{data}", "--recipe", "paper", "--out", run]
-    answers = [danil(*words, *(word for key in KEYS for word in ("--set", key)))]
+    answers = [danil("train", f"dicom:{data}", *TINY, "--out", run)]
     answers += [
         danil("evaluate", run, "--robustness", "--limit", "4"),
         danil("evaluate", run, "--data", f"dicom:{data}"),

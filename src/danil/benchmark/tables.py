@@ -20,6 +20,13 @@ ABLATION = (BASE, "danil")
 ENOUGH = 3
 """Seeds below which no verdict is given: how far trainings of one method differ is not known from fewer."""
 TOO_FEW = f"fewer than {ENOUGH} seeds"
+SAID = {
+    "better": "is better",
+    "worse": "is worse",
+    "no difference shown": "shows no difference",
+    TOO_FEW: f"has {TOO_FEW}",
+}
+"""Verdict → what a sentence says of a method."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +115,11 @@ def part(grid: Grid, method: str, found: dict[Key, Entry]) -> str:
     claims = [
         entry.paper_to_base for key, entry in found.items() if key[2] == method and entry.paper_to_base is not None
     ]
-    counts = {word: verdicts.count(word) for word in ("better", "worse", "no difference shown", TOO_FEW)}
-    said = ", ".join(f"{word} in {count} of {len(verdicts)}" for word, count in counts.items() if count)
+    counts = {said: verdicts.count(word) for word, said in SAID.items()}
+    told = ", ".join(f"{said} in {count} of {len(verdicts)}" for said, count in counts.items() if count)
     higher = sum(claim > 0 for claim in claims)
     paper = f" (the paper prints a higher number in {higher} of {len(claims)})" if claims else ""
-    text = f"{grid.titles['method', method]} is {said}{paper}"
-    return text.replace("is no difference shown", "shows no difference").replace(f"is {TOO_FEW}", f"has {TOO_FEW}")
+    return f"{grid.titles['method', method]} {told}{paper}"
 
 
 def verdict(entry: Entry) -> str:

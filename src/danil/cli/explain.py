@@ -66,8 +66,9 @@ def explain(
     if look_alikes:
         written.append(made.look_alikes_run(run, count=look_alikes, kind=kind, **shared))
     if count or images:
-        style: dict[str, Any] = {"absolute": absolute, "smooth": smooth, "overlay": overlay, "layer": layer}
-        style["masks"] = evidence
+        style: dict[str, Any] = {
+            "absolute": absolute, "smooth": smooth, "overlay": overlay, "layer": layer, "masks": evidence,
+        }  # fmt: skip
         written += made.explain_run(run, images or [], count=count, methods=maps or (), kind=kind, **style, **shared)
     for path in written:
         typer.echo(str(path))

@@ -34,8 +34,8 @@ def check_groups(path: Path, headers: Mapping[str, Any | None], options: Mapping
         )
     if without:
         warnings.warn(
-            f"`{path}`: {counted(without, 'DICOM file')} without {keyword}; each is a group of its own, so that images "
-            "of one patient may stand on both sides of a split. Another element: `?group=KEYWORD`.",
+            f"`{path}`: {counted(without, 'DICOM file')} without {keyword}; each is a group of its own: splits and "
+            "intervals take images of one patient for independent. Another element: `?group=KEYWORD`.",
             stacklevel=3,
         )
 

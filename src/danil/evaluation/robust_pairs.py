@@ -27,10 +27,10 @@ def robust_pairs(
         PredictionsError: a table of a condition is missing or damaged.
     """
     runs = [run for paths in methods.values() for run in paths]
-    files = [run / FILE for run in runs]
-    documents = [document for file in files if (document := read_robustness(file)) is not None]
-    if len(documents) < len(files):
-        missing = next((run for run, file in zip(runs, files, strict=True) if not file.is_file()), None)
+    found = [read_robustness(run / FILE) for run in runs]
+    documents = [document for document in found if document is not None]
+    if len(documents) < len(runs):
+        missing = runs[found.index(None)]
         note = f"Robustness is left out: `{missing}` has none. Measure it: `danil evaluate {missing} --robustness`."
         return None, [note] if documents else []
     first = documents[0]

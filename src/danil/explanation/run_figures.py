@@ -115,9 +115,7 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = 
             f"`{folder.path}` has no predictions to choose images from. Name images, or make predictions: "
             f"`danil evaluate {folder.path}`."
         )
-    read_predictions(folder.predictions)  # names the row that is wrong
-    text = ("path", "group", "label", "prediction")
-    table = pd.read_csv(folder.predictions, dtype=dict.fromkeys(text, "string"), keep_default_na=False)
+    table = read_predictions(folder.predictions).table()
     chosen = confidently_wrong(table, count)
     chosen = pd.concat([chosen, least_certain(table, count - len(chosen))])
     store = run_manifest(folder, data).store
