@@ -7,8 +7,9 @@ A step is forward and backward of a batch of 32 images (112 px, Inception 128), 
 images is imposed: the label is the first pass's arg-max for right ones and the next class for wrong ones. Of each
 backbone all steps run in turn, round after round in a new order: `base` (cross-entropy), and for each share `ours`
 (`danil.DistractorAware()`) and `stock` (the margin identity on the wrong images with PyTorch's own kernels), and
-`literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). Writes
-results/step_cost.json, a record per cell, merged with those already there, and docs/step_cost.md.
+`literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). A step's time is taken relative
+to the base step of its own round, and the median of all rounds counts; a cell measured `--again` keeps the rounds it
+had, so that a lucky visit replaces nothing. Writes results/step_cost.json, a record per cell, and docs/step_cost.md.
 """
 
 import argparse
@@ -137,19 +138,28 @@ def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> list[di
     runs: Runs = {("base", None): (base, labels_for(0.25, predictions))}
     for way, share in wanted:
         runs[way, share] = WAYS[way], labels_for(0.25 if share is None else share, predictions)
-    medians = {cell: statistics.median(taken) for cell, taken in times(runs, model, images, repeats).items()}
+    taken = times(runs, model, images, repeats)
     peaks = {cell: peak_bytes(step, model, images, labels) for cell, (step, labels) in runs.items()}
-    whole = medians.pop(("base", None)), peaks["base", None]
+    whole = taken.pop(("base", None)), peaks["base", None]
     machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
     records: list[dict[str, Any]] = []
-    for (way, share), taken in medians.items():
+    for (way, share), each in taken.items():
         cell = {"backbone": backbone, "way": way, "share": share, "size": size, "batch": BATCH}
-        values = {"seconds": taken, "time_ratio": taken / whole[0], "base_seconds": whole[0]}
+        rounds = [round(one / step, 3) for one, step in zip(each, whole[0], strict=True)]
+        values = {"seconds": statistics.median(each), "base_seconds": statistics.median(whole[0])}
         peak = peaks[way, share]
         values |= {"peak_bytes": peak, "memory_ratio": peak / whole[1], "base_peak_bytes": whole[1]}
-        records.append(cell | values | {"repeats": repeats} | machine)
-        print(f"{backbone} {way} r={share}: {taken / whole[0]:.2f} × time, {peak / whole[1]:.2f} × bytes", flush=True)
+        records.append(cell | values | machine | timed(rounds))
+        print(
+            f"{backbone} {way} r={share}: {statistics.median(rounds):.2f} × time, {peak / whole[1]:.2f} × bytes",
+            flush=True,
+        )
     return records
+
+
+def timed(rounds: list[float]) -> dict[str, Any]:
+    """Return what a record says of its rounds, each a time relative to the base step's of that round."""
+    return {"rounds": rounds, "repeats": len(rounds), "time_ratio": statistics.median(rounds)}
 
 
 def floor(backbone: str, share: float) -> float:
@@ -169,7 +179,8 @@ measured. Everything is relative to the same step with plain cross-entropy, meas
 wrong images. The floor counts no second forward: its convolutions are recalled from the first. The literal form runs
 the whole batch whatever r is, so it was measured once per backbone.
 
-Medians of {repeats} steps each; PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
+Medians of {repeats} steps each, in brackets the quartiles where they were kept.
+PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
 Bytes are the most that tensors hold at once, parameters and batch included.
 
 | backbone | r | FLOP floor | ours | stock | literal | literal ÷ ours | bytes: ours | bytes: stock | bytes: literal |
@@ -179,15 +190,23 @@ Bytes are the most that tensors hold at once, parameters and batch included.
         mine, theirs = found[backbone, "ours", share], found.get((backbone, "stock", share))
         paper = found.get((backbone, "literal", None))
         speed = "" if paper is None else f"{paper['time_ratio'] / mine['time_ratio']:.1f}"
-        times = [_cell(r, "time_ratio") for r in (mine, theirs, paper)]
+        times = [f"**{_cell(mine, 'time_ratio')}**{_quartiles(mine)}"]
+        times += [_cell(r, "time_ratio") for r in (theirs, paper)]
         bytes_ = [_cell(r, "memory_ratio") for r in (mine, theirs, paper)]
-        row = [backbone, f"{share:g}", f"{floor(backbone, share):.2f}", f"**{times[0]}**", *times[1:], speed, *bytes_]
+        row = [backbone, f"{share:g}", f"{floor(backbone, share):.2f}", *times, speed, *bytes_]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, ""])
 
 
 def _cell(record: dict[str, Any] | None, name: str) -> str:
     return "" if record is None else f"{record[name]:.2f}"
+
+
+def _quartiles(record: dict[str, Any]) -> str:
+    if "rounds" not in record:
+        return ""
+    low, _, high = statistics.quantiles(record["rounds"], n=4)
+    return f" ({low:.2f}–{high:.2f})"
 
 
 def _span(records: list[dict[str, Any]], name: str) -> str:
@@ -201,7 +220,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--repeats", type=int, default=10, help="timed steps of each way per cell")
-    parser.add_argument("--again", action="store_true", help="measure cells that have a record once more")
+    parser.add_argument("--again", action="store_true", help="measure cells that have a record for more rounds")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--page", type=Path, default=TABLE)
@@ -211,8 +230,11 @@ def main() -> None:
         done = {(r["way"], r["share"]) for r in records if r["backbone"] == backbone and not options.again}
         wanted = [cell for cell in cells(options.ways, options.shares) if cell not in done]
         new = backbone_records(backbone, wanted, options.repeats) if wanted else []
-        replaced = {(backbone, r["way"], r["share"]) for r in new}
-        records = [r for r in records if (r["backbone"], r["way"], r["share"]) not in replaced] + new
+        before = {(r["backbone"], r["way"], r["share"]): r for r in records}
+        for record in new:
+            old = before.pop((backbone, record["way"], record["share"]), {})
+            record |= timed(old.get("rounds", []) + record["rounds"])
+        records = [*before.values(), *new]
         write_atomically(options.records, json.dumps(records, indent=1) + "\n")
     write_atomically(options.page, table(records))
 
