@@ -1,6 +1,6 @@
 """Measure what a training step costs with the distractor-aware loss, relative to plain cross-entropy.
 
-    python benchmarks/step_cost.py                # about 50 minutes on two quiet cores; skips backbones that it has
+    python benchmarks/step_cost.py                # about 30 minutes on two quiet cores; skips cells that it has
     python benchmarks/step_cost.py --table        # only write docs/step_cost.md again
 
 A step is forward and backward of a batch of 32 images (112 px, Inception 128), no optimiser. The share r of wrong
@@ -9,7 +9,9 @@ backbone all steps run in turn, round after round in a new order: `base` (cross-
 (`danil.DistractorAware()`) and `stock` (the margin identity on the wrong images with PyTorch's own kernels), and
 `literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). A step's time is taken relative
 to the base step of its own round, and the median of all rounds counts; a cell measured `--again` keeps the rounds it
-had, so that a lucky visit replaces nothing. Writes results/step_cost.json, a record per cell, and docs/step_cost.md.
+had, so that a lucky visit replaces nothing. Freed memory is kept (`danil.runs.kept_memory`), as in `danil train`; what
+that saves is measured by benchmarks/step_options.py. Writes results/step_cost.json, a record per cell, and
+docs/step_cost.md.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import danil
 from danil.data.atomic import write_atomically
+from danil.runs import kept_memory
 
 ROOT = Path(__file__).parents[1]
 RECORDS, TABLE = ROOT / "results" / "step_cost.json", ROOT / "docs" / "step_cost.md"
@@ -128,6 +131,7 @@ def times(runs: Runs, model: nn.Module, images: Tensor, repeats: int) -> dict[Ce
     return found
 
 
+@kept_memory()
 def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     size = BACKBONES[backbone]
@@ -179,7 +183,7 @@ measured. Everything is relative to the same step with plain cross-entropy, meas
 wrong images. The floor counts no second forward: its convolutions are recalled from the first. The literal form runs
 the whole batch whatever r is, so it was measured once per backbone.
 
-Medians of {repeats} steps each, in brackets the quartiles where they were kept.
+Medians of {repeats} steps each, the quartiles in brackets, with freed memory kept (`danil.runs.kept_memory`).
 PyTorch {records[0]["torch"]}, {threads} CPU threads, float32.
 Bytes are the most that tensors hold at once, parameters and batch included.
 
@@ -203,8 +207,6 @@ def _cell(record: dict[str, Any] | None, name: str) -> str:
 
 
 def _quartiles(record: dict[str, Any]) -> str:
-    if "rounds" not in record:
-        return ""
     low, _, high = statistics.quantiles(record["rounds"], n=4)
     return f" ({low:.2f}–{high:.2f})"
 

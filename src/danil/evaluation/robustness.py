@@ -18,7 +18,7 @@ from danil.evaluation.corruptions import CONDITIONS, UNITS, Condition, corrupted
 from danil.evaluation.document import FORMAT, Document, entry
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
-from danil.runs import FittedClassifier, RunFolder, open_run, predictions_table, run_manifest
+from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table, run_manifest
 from danil.runs.prediction import symmetries, tasked
 from danil.statistics.bootstrap import LEVEL, RESAMPLES, bootstrap
 from danil.statistics.predictions import Predictions
@@ -30,6 +30,7 @@ METRICS = ("accuracy", "macro_f1")
 BATCH = 32
 
 
+@kept_memory()
 def robustness_run(
     run: str | Path,
     *,

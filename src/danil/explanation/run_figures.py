@@ -16,7 +16,7 @@ from danil.explanation.map_methods import TITLES, check_methods, further_maps
 from danil.explanation.run_scores import seen_mask
 from danil.explanation.selection import confidently_wrong, least_certain
 from danil.objectives import response_maps
-from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
+from danil.runs import FittedClassifier, RunError, RunFolder, kept_memory, open_run, run_manifest
 from danil.runs.classifier import Picture, picture
 from danil.runs.record import check_columns
 from danil.statistics.tables import read_predictions
@@ -34,6 +34,7 @@ class Case:
     masks: Masks | None = None
 
 
+@kept_memory()
 def explain_run(
     run: str | Path,
     images: Sequence[str | Path] = (),
@@ -175,6 +176,7 @@ def case_labels(fitted: FittedClassifier, cases: Sequence[Case], prepared: Tenso
     return found
 
 
+@kept_memory()
 def look_alikes_run(
     run: str | Path, *, out: str | Path | None = None, count: int = 4, data: str | None = None, kind: str = "png"
 ) -> Path:

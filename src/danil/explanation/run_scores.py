@@ -16,13 +16,14 @@ from danil.explanation.evidence import evidence_scores
 from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
 from danil.explanation.map_methods import chance_map, check_methods, further_maps
 from danil.objectives import response_maps
-from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
+from danil.runs import FittedClassifier, RunError, RunFolder, kept_memory, open_run, run_manifest
 
 BATCH = 16
 CURVES = ("integrated_gradients", "grad_cam")
 """Maps that faithfulness curves are drawn for beside the response maps, unless others are asked for."""
 
 
+@kept_memory()
 def evidence_run(
     run: str | Path, *, data: str | None = None, limit: int | None = None, tolerance: int = 0
 ) -> pd.DataFrame:
@@ -60,6 +61,7 @@ def seen_mask(
     return squared(picture, data.size, data.fit, data.preprocess, like=image or picture)[0] >= 128
 
 
+@kept_memory()
 def faithfulness_run(
     run: str | Path,
     *,

@@ -4,6 +4,7 @@ from danil.runs.checkpoint import Checkpoint, CheckpointError, latest_checkpoint
 from danil.runs.classifier import FittedClassifier, open_run
 from danil.runs.folder import RunError, RunFolder
 from danil.runs.images import predict_files, run_manifest
+from danil.runs.memory import kept_memory
 from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, predictions_table
 from danil.runs.recipe import Recipe, RecipeError, read_recipe
 
@@ -17,6 +18,7 @@ __all__ = [
     "RecipeError",
     "RunError",
     "RunFolder",
+    "kept_memory",
     "latest_checkpoint",
     "open_run",
     "predict_files",

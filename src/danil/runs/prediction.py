@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from danil.data.manifest import Manifest
+from danil.runs.memory import kept_memory
 
 Probabilities = dict[str, np.ndarray[Any, np.dtype[np.float64]]]
 """Task → `(N, K)` class probabilities."""
@@ -43,6 +44,7 @@ def symmetries(images: Tensor, views: int) -> list[Tensor]:
     return turned[:views]
 
 
+@kept_memory()
 def predicted_probabilities(
     model: nn.Module,
     batches: Iterable[Tensor],

@@ -12,7 +12,7 @@ from danil.data.loading import loader
 from danil.data.manifest import Manifest
 from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
 from danil.models import create_model
-from danil.runs import Recipe, RecipeError, RunFolder, latest_checkpoint, open_run, predictions_table
+from danil.runs import Recipe, RecipeError, RunFolder, kept_memory, latest_checkpoint, open_run, predictions_table
 from danil.runs.folder import check_free
 from danil.runs.prediction import Normalization
 from danil.runs.threads import fit_threads
@@ -31,6 +31,7 @@ from danil.training.start import started
 from danil.training.state import Training
 
 
+@kept_memory()
 def train_run(
     recipe: Recipe,
     out: str | Path,
