@@ -5,14 +5,13 @@ from danil.runs.classifier import FittedClassifier, open_run
 from danil.runs.folder import RunError, RunFolder
 from danil.runs.images import predict_files, run_manifest
 from danil.runs.memory import kept_memory
-from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, predictions_table
+from danil.runs.prediction import Probabilities, predicted_probabilities, predictions_table
 from danil.runs.recipe import Recipe, RecipeError, read_recipe
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
     "FittedClassifier",
-    "Normalization",
     "Probabilities",
     "Recipe",
     "RecipeError",
