@@ -24,9 +24,9 @@ from typing import Any
 
 import timm
 import torch
+from step_cost import BATCH, CLASSES, base, labels_for, ours, seconds
 from torch import Tensor, nn
 
-import danil
 from danil.data.atomic import write_atomically
 from danil.runs import kept_memory
 
@@ -34,23 +34,17 @@ ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "results" / "kept_memory.json", ROOT / "docs" / "second_order.md"
 START, END = "<!-- memory: start -->", "<!-- memory: end -->"
 NETWORKS = {"efficientnet_b0": (64, 224), "resnet50": (224,), "vgg11": (112,), "inception_v4": (128,)}
-BATCH, WRONG, CLASSES, TIMED = 32, 8, 7, 3
+SHARE, TIMED = 0.25, 3
 WORK = {"prediction": "predictions", "base": "cross-entropy step", "ours": "distractor-aware step"}
 
 
-def work(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Callable[[], object]]:
-    def step(objective: nn.Module) -> None:
-        model.zero_grad(set_to_none=True)
-        objective(model, images, labels).total.backward()
-
-    def prediction() -> None:
-        model.zero_grad(set_to_none=True)
-        with torch.inference_mode():
-            model.eval()(images)
-        model.train()
-
-    plain, ours = danil.CrossEntropy(), danil.DistractorAware()
-    return {"prediction": prediction, "base": lambda: step(plain), "ours": lambda: step(ours)}
+def prediction_seconds(model: nn.Module, images: Tensor) -> float:
+    began = time.perf_counter()
+    with torch.inference_mode():
+        model.eval()(images)
+    taken = time.perf_counter() - began
+    model.train()
+    return taken
 
 
 @kept_memory()
@@ -61,15 +55,19 @@ def medians(network: str, size: int) -> dict[str, list[float]]:
     images = torch.randn(BATCH, 3, size, size)
     with torch.no_grad():
         predicted = model(images).argmax(1)
-    labels = torch.where(torch.arange(BATCH) < WRONG, (predicted + 1) % CLASSES, predicted)
+    labels = labels_for(SHARE, predicted)
+    work: dict[str, Callable[[], float]] = {
+        "prediction": lambda: prediction_seconds(model, images),
+        "base": lambda: seconds(base, model, images, labels),
+        "ours": lambda: seconds(ours, model, images, labels),
+    }
     found: dict[str, list[float]] = {}
-    for name, run in work(model, images, labels).items():
+    for name, run in work.items():
         run()
         each: list[tuple[float, int]] = []
         for _ in range(TIMED):
-            before, began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-            run()
-            taken = time.perf_counter() - began
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            taken = run()
             each.append((taken, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
         found[name] = [statistics.median(values) for values in zip(*each, strict=True)]
     return found

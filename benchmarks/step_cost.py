@@ -153,17 +153,12 @@ def backbone_records(backbone: str, wanted: list[Cell], repeats: int) -> list[di
         values = {"seconds": statistics.median(each), "base_seconds": statistics.median(whole[0])}
         peak = peaks[way, share]
         values |= {"peak_bytes": peak, "memory_ratio": peak / whole[1], "base_peak_bytes": whole[1]}
-        records.append(cell | values | machine | timed(rounds))
+        records.append(cell | values | machine | {"rounds": rounds})
         print(
             f"{backbone} {way} r={share}: {statistics.median(rounds):.2f} × time, {peak / whole[1]:.2f} × bytes",
             flush=True,
         )
     return records
-
-
-def timed(rounds: list[float]) -> dict[str, Any]:
-    """Return what a record says of its rounds, each a time relative to the base step's of that round."""
-    return {"rounds": rounds, "repeats": len(rounds), "time_ratio": statistics.median(rounds)}
 
 
 def floor(backbone: str, share: float) -> float:
@@ -234,8 +229,9 @@ def main() -> None:
         new = backbone_records(backbone, wanted, options.repeats) if wanted else []
         before = {(r["backbone"], r["way"], r["share"]): r for r in records}
         for record in new:
-            old = before.pop((backbone, record["way"], record["share"]), {})
-            record |= timed(old.get("rounds", []) + record["rounds"])
+            old = before.pop((backbone, record["way"], record["share"]), {"rounds": []})
+            rounds = old["rounds"] + record["rounds"]
+            record |= {"rounds": rounds, "repeats": len(rounds), "time_ratio": statistics.median(rounds)}
         records = [*before.values(), *new]
         write_atomically(options.records, json.dumps(records, indent=1) + "\n")
     write_atomically(options.page, table(records))
