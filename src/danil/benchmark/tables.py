@@ -31,14 +31,19 @@ SAID = {
 
 @dataclass(frozen=True)
 class Table:
-    """Hold a short name, a caption, sentences, column names and rows of text; the first `names` columns are names."""
+    """Hold suite, short name, caption, sentences, column names and rows of text; the first `names` columns are names.
 
+    `differences` are the numbers behind the rows of a table of differences: ours and, where it prints one, the paper's.
+    """
+
+    suite: str
     name: str
     caption: str
     sentences: tuple[str, ...]
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     names: int
+    differences: tuple[tuple[Difference, float | None], ...] = ()
 
 
 def rendered(grids: Sequence[Grid], form: Format = "markdown") -> str:
@@ -72,6 +77,7 @@ def values(grid: Grid, methods: Sequence[str]) -> Table:
     printed = PAPER_NUMBERS.get((grid.metric, ablation))
     name = f"Table {printed} of the paper, {metric_name(grid)}" if printed else metric_name(grid).capitalize()
     return Table(
+        grid.title,
         name,
         f"{name}: paper / ours [95 % interval], seeds. {grid.title} ({grid.part} part)",
         (finding(grid, methods),),
@@ -84,9 +90,11 @@ def values(grid: Grid, methods: Sequence[str]) -> Table:
 def differences(grid: Grid) -> Table:
     """Return every paired difference to Base with its verdict."""
     rows: list[tuple[str, ...]] = []
+    numbers: list[tuple[Difference, float | None]] = []
     for (dataset, backbone, method), entry in grid.compared().items():
         found = entry.to_base
         assert found is not None
+        numbers.append((found, entry.paper_to_base))
         names = (("dataset", dataset), ("backbone", backbone), ("method", method))
         paper = NOTHING if entry.paper_to_base is None else signed(entry.paper_to_base)
         p_values = (probability(found.p), probability(found.p_holm))
@@ -94,7 +102,7 @@ def differences(grid: Grid) -> Table:
     name = f"Differences to Base in {metric_name(grid)}"
     caption = f"{name}, same seeds and images. {grid.title} ({grid.part} part)"
     head = ("data", "backbone", "method", "paper", "ours [95 % interval]", "p", "p (Holm)", "verdict")
-    return Table(name, caption, (), head, tuple(rows), names=3)
+    return Table(grid.title, name, caption, (), head, tuple(rows), names=3, differences=tuple(numbers))
 
 
 def finding(grid: Grid, methods: Sequence[str]) -> str:

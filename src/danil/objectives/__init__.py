@@ -16,6 +16,7 @@ from danil.objectives.hard_examples import HardExamples
 from danil.objectives.image_loss import ImageLoss
 from danil.objectives.response_maps import ResponseMaps, response_maps
 from danil.objectives.second_order import twice_differentiable
+from danil.objectives.small_maps import small_maps
 from danil.objectives.terms import Logits, Objective, Targets, Terms
 from danil.objectives.weighted_tasks import WeightedTasks
 
@@ -23,5 +24,5 @@ from danil.objectives.weighted_tasks import WeightedTasks
 __all__ = [
     "CrossDisease", "CrossEntropy", "DistractorAware", "HardExamples", "ImageLoss", "LayerError", "Logits",
     "NonFiniteLossError", "Objective", "ResponseMaps", "Targets", "Terms", "WeightedTasks", "check_finite",
-    "response_maps", "twice_differentiable",
+    "response_maps", "small_maps", "twice_differentiable",
 ]

@@ -7,10 +7,12 @@ the other two, to any order, so none ever needs PyTorch's slow `_convolution_dou
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+from danil.objectives.convolution_forms import Form, convolution_form, is_matrix_product
 
 INPUT, WEIGHT, OUTPUT = 0, 1, 2
 
@@ -19,80 +21,14 @@ Known = Callable[[], Tensor] | None  # how to get at an output that need not be 
 _aten = torch.ops.aten
 
 
-class _Form(Protocol):
-    """Contract a trilinear form T(x, w, g) with two of its arguments."""
-
-    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor: ...
-    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor: ...
-    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class _Convolution:
-    """Hold one convolution's arguments, transposed or not, in as many dimensions as `stride` has.
-
-    `weight` and `input_shape` only give the kernels sizes: none of the values of `weight` is read through this.
-    """
-
-    weight: Tensor
-    input_shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    transposed: bool
-    output_padding: tuple[int, ...]
-    groups: int
-
-    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
-        return _aten.convolution.default(x, w, bias, *self._geometry())
-
-    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
-        x, mask = _unread(self.input_shape, g), (True, False, False)
-        return _aten.convolution_backward.default(g, x, w, None, *self._geometry(), mask)[0]
-
-    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
-        return _aten.convolution_backward.default(g, x, self.weight, None, *self._geometry(), (False, True, False))[1]
-
-    def _geometry(self) -> tuple[Any, ...]:
-        return self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
-
-    def is_linear(self) -> bool:
-        """Say whether the kernel covers the whole input once, so that the convolution is one matrix product."""
-        plain = not self.transposed and self.groups == 1 and not any(self.padding)
-        return plain and self.input_shape[2:] == self.weight.shape[2:] and set(self.dilation) == {1}
-
-
-@dataclass(frozen=True)
-class _FullConvolution:
-    """Multiply by the kernel as by a matrix: what a convolution is whose kernel covers the whole input.
-
-    Such a layer (VGG's first "fully connected" one, a squeeze's 1 × 1) is bound by the traffic of its weight, which the
-    convolution kernels rearrange at every call and a matrix product reads as it is.
-    """
-
-    input_shape: tuple[int, ...]
-    weight_shape: tuple[int, ...]
-
-    def output(self, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
-        product = torch.nn.functional.linear(x.flatten(1), w.flatten(1), bias)
-        return _owned(product, (*product.shape, *(1 for _ in self.input_shape[2:])))
-
-    def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
-        return _owned(g.flatten(1) @ w.flatten(1), self.input_shape)
-
-    def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
-        return _owned(g.flatten(1).t() @ x.flatten(1), self.weight_shape)
-
-
 def convolution(x: Tensor, w: Tensor, bias: Tensor | None, *geometry: Any, known: Known = None) -> Tensor:
     """Return the convolution of x `(B, C, …)` with w; `geometry` as in `aten::convolution`.
 
     With `known`, its result, a fresh tensor, is taken for the output, and only the graph is recorded.
     """
-    form = _Convolution(w.detach(), tuple(x.shape), *geometry)
-    if form.is_linear():  # PyTorch's own derivatives of a matrix product are bilinear already
-        full = _FullConvolution(form.input_shape, tuple(w.shape))
-        return full.output(x, w, bias) if known is None else bilinear(full, x, w, bias, known)
+    form = convolution_form(x, w, geometry)
+    if known is None and is_matrix_product(form):
+        return form.output(x, w, bias)
     return bilinear(form, x, w, bias, known)
 
 
@@ -116,23 +52,11 @@ class _ChannelScale:
         return _aten.native_batch_norm_backward.default(g, x, None, *statistics, (False, True, False))[1]
 
 
-def _owned(result: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a fresh result in another shape that is no view, so that it can be changed in place."""
-    return _aten._unsafe_view.default(result, shape)
-
-
-def _unread(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return memory of this shape, in the memory format of `like`, of which no kernel reads a value."""
-    contiguous = like.dim() != 4 or like.is_contiguous() or not like.is_contiguous(memory_format=torch.channels_last)
-    memory_format = torch.contiguous_format if contiguous else torch.channels_last
-    return torch.empty(shape, device=like.device, dtype=like.dtype, memory_format=memory_format)
-
-
 class _Contraction(torch.autograd.Function):
     """Contract a form with two of its three arguments, `missing` being the third."""
 
     @staticmethod
-    def forward(ctx: Any, form: _Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None, known: Known) -> Tensor:
+    def forward(ctx: Any, form: Form, missing: int, a: Tensor, b: Tensor, bias: Tensor | None, known: Known) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(a, b)
         ctx.form, ctx.missing = form, missing
@@ -155,7 +79,7 @@ class _Contraction(torch.autograd.Function):
         return None, None, grad_a, grad_b, grad_bias, None
 
 
-def _contract(form: _Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
+def _contract(form: Form, missing: int, known: Mapping[int, Tensor]) -> Tensor:
     a, b = (known[slot] for slot in (INPUT, WEIGHT, OUTPUT) if slot != missing)
     scaled = _channel_scaled(b) if missing == INPUT else None
     if scaled is not None:
@@ -179,7 +103,7 @@ class _ScaledInputGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, form: _Form, w: Tensor, product: _ChannelScale, scale: Tensor, g: Tensor, scaled: Tensor
+        ctx: Any, form: Form, w: Tensor, product: _ChannelScale, scale: Tensor, g: Tensor, scaled: Tensor
     ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(w, scale, g)
@@ -204,7 +128,7 @@ class _ScaledInputGradient(torch.autograd.Function):
         return None, grad_w, None, grad_scale, grad_g, None
 
 
-def bilinear(form: _Form, x: Tensor, w: Tensor, bias: Tensor | None = None, known: Known = None) -> Tensor:
+def bilinear(form: Form, x: Tensor, w: Tensor, bias: Tensor | None = None, known: Known = None) -> Tensor:
     """Return x ∗ w (+ bias), differentiable to any order at the cost of the form's own three kernels."""
     return cast(Tensor, _Contraction.apply(form, OUTPUT, x, w, bias, known))
 

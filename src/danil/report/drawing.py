@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-INK, MUTED, LINE = "#1b2330", "#55606f", "#d5dbe4"
+INK, MUTED, LINE, CARD = "#1b2330", "#55606f", "#d5dbe4", "#ffffff"
 SERIES = ("#0b5cad", "#c2410c", "#15803d", "#7e22ce", "#b91c5c", "#0f766e", "#854d0e", "#475569")
 DASHES = ("-", "--", "-.", ":")
-COLOURS = {INK: "--ink", MUTED: "--muted", LINE: "--grid"} | {
+COLOURS = {INK: "--ink", MUTED: "--muted", LINE: "--grid", CARD: "--card"} | {
     hue: f"--s{place + 1}" for place, hue in enumerate(SERIES)
 }
 """Colours as drawn → the page's variable that takes their place (`style.css`), so that dark mode recolours them."""
@@ -69,14 +69,18 @@ def chart(draw: Callable[[Axes], None], alt: str, caption: str = "", size: tuple
 
     Text stays text (`svg.fonttype: none`), set in the page's font; labels are never read as formulas.
     """
+    return Chart(Markup(inline(drawn(draw, size, transparent=True), alt)), caption)
+
+
+def drawn(draw: Callable[[Axes], None], size: tuple[float, float], *, transparent: bool = False) -> bytes:
+    """Return what `draw` puts on one pair of axes as an SVG file; `size` in inches."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
+        draw(figure.add_subplot())
         stream = io.BytesIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return Chart(Markup(inline(stream.getvalue(), alt)), caption)
+        figure.savefig(stream, format="svg", transparent=transparent, metadata={"Date": None})
+    return stream.getvalue()
 
 
 def series(place: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from importlib import import_module, util
 import numpy as np
 import torch
 
+from danil.objectives import small_maps
 from danil.training.loop import Loop, prepared_targets
 from danil.training.progress import duration
 from danil.training.state import Training
@@ -42,7 +43,7 @@ def trial_seconds(loop: Loop, training: Training) -> float:
         for _ in range(2):
             began = time.perf_counter()
             batch = loop.images.batch(rows)
-            with loop.fabric.autocast():
+            with loop.fabric.autocast(), small_maps(model):
                 terms = objective(model, loop.normalize(batch.images), prepared_targets(loop, batch))
             terms.total.backward()
             if device.type == "cuda":

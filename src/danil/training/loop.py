@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from danil.data.dataset import Batch, Images
 from danil.data.loading import earlier_turns, loader
 from danil.data.samplers import RankedByLoss, Shuffled
-from danil.objectives import Terms, check_finite
+from danil.objectives import Terms, check_finite, small_maps
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
 from danil.training.log import Log, Row
@@ -90,7 +90,7 @@ def run_epoch(loop: Loop, training: Training) -> None:
             return
         images, targets = loop.normalize(batch.images), prepared_targets(loop, batch)
         loop.model.train()
-        with loop.fabric.autocast():
+        with loop.fabric.autocast(), small_maps(loop.model):
             terms = training.objective(loop.model, images, targets)
         check(terms, training, loop, batch.indices)
         loop.optimizer.zero_grad()
