@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from danil.objectives import row_operations as operations
 from danil.objectives.batch_statistics import BatchStatistics
+from danil.objectives.replaced_functions import unseen
 from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, PLAIN, ROW_WISE
 from danil.objectives.second_order import replaceable
 from danil.objectives.substitutes import RULES
@@ -109,14 +110,18 @@ class _Pass(TorchFunctionMode):
             self.recall.end()
         if operations.reads_an_attribute(func):
             return func(*args, **named)
-        kept = self.number(args[0]) if operations.keeps_values(func, args, named) else None
-        return self.called(func, args, named, kept, self.key(func, args, named))
+        with unseen():
+            kept = self.number(args[0]) if operations.keeps_values(func, args, named) else None
+            key = self.key(func, args, named)
+        return self.called(func, args, named, kept, key)
 
     def called(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None, key: Any) -> Any:
         """Make the call; `number` is that of the value it passes on, `key` what else it computes."""
 
     def bind(self, value: Any, number: int) -> None:
-        if type(value) is Tensor and not value.is_inference():
+        with unseen():
+            if type(value) is not Tensor or value.is_inference():
+                return
             self._held[id(value)] = _Held(weakref.ref(value), value._version, number)
 
     def number(self, value: Any) -> int | None:
@@ -241,9 +246,12 @@ class _Second(_Pass):
     def _looked_up(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None) -> Any:
         held = self.recall.convolutions.get(number) if number is not None and func in CONVOLUTIONS else None
         whole, rule = None if held is None else held.found(), RULES.get(func)
-        if whole is None or rule is None or not replaceable(*args, *named.values()):
+        if whole is None or rule is None:
             return NotImplemented
-        result = rule(*args, **named, known=lambda: operations.rows(whole.detach(), self._chosen))
+        with unseen():
+            if not replaceable(*args, *named.values()):
+                return NotImplemented
+            result = rule(*args, **named, known=lambda: operations.rows(whole.detach(), self._chosen))
         if number in self.recall.rectified and result is not NotImplemented:
             self._rectified = result
         return result

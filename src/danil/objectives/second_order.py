@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # pyright: ignore[reportPrivateUsage]
 
+from danil.objectives.replaced_functions import unseen
 from danil.objectives.substitutes import RULES
 
 _internals: Any = torch._C  # pyright: ignore[reportPrivateUsage] # no public question answers what is asked here
@@ -57,8 +58,9 @@ class _SecondOrder(TorchFunctionMode):
     ) -> Any:
         named = kwargs or {}
         rule = RULES.get(func)
-        if rule is not None and replaceable(*args, *named.values()):
-            result = rule(*args, **named)
+        if rule is not None:
+            with unseen():
+                result = rule(*args, **named) if replaceable(*args, *named.values()) else NotImplemented
             if result is not NotImplemented:
                 return result
         return func(*args, **named)
