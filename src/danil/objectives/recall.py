@@ -12,7 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,24 +21,13 @@ from torch.overrides import TorchFunctionMode
 
 from danil.objectives import row_operations as operations
 from danil.objectives.batch_statistics import BatchStatistics
+from danil.objectives.held import Held
 from danil.objectives.replaced_functions import unseen
 from danil.objectives.row_operations import CONVOLUTIONS, ELEMENTWISE, PLAIN, ROW_WISE
 from danil.objectives.second_order import replaceable
 from danil.objectives.substitutes import RULES
 
 IMAGES = 0
-
-
-class _Held(NamedTuple):
-    """A tensor, not kept alive, as it was at one version of its memory."""
-
-    tensor: "weakref.ref[Tensor]"
-    version: int
-    number: int
-
-    def found(self) -> Tensor | None:
-        tensor = self.tensor()
-        return tensor if tensor is not None and tensor._version == self.version else None
 
 
 class Recall:
@@ -55,9 +44,9 @@ class Recall:
         tensors = (t for m in modules for kind in ("_parameters", "_buffers") for t in vars(m).get(kind, {}).values())
         self.own = {id(t): t for t in tensors if t is not None and not t.is_inference()}
         self.numbers: dict[Any, int] = {}
-        self.convolutions: dict[int, _Held] = {}
+        self.convolutions: dict[int, Held] = {}
         self.rectified: set[int] = set()  # convolutions whose memory holds their ReLU, written as the next operation
-        self._images: _Held | None = None
+        self._images: Held | None = None
 
     @contextmanager
     def recorded(self, images: Tensor) -> Generator[None]:
@@ -65,7 +54,7 @@ class Recall:
         if self._compiled or not torch.is_grad_enabled() or images.is_inference():
             yield
             return
-        self._images = _Held(weakref.ref(images), images._version, IMAGES)
+        self._images = Held(weakref.ref(images), images._version, IMAGES)
         with _First(self, images):
             yield
 
@@ -98,7 +87,7 @@ class _Pass(TorchFunctionMode):
         super().__init__()
         self.recall = recall
         self._device = images.device.type
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Held] = {}
         self._calls: Counter[int] = Counter()
         self.bind(images, IMAGES)
 
@@ -120,9 +109,8 @@ class _Pass(TorchFunctionMode):
 
     def bind(self, value: Any, number: int) -> None:
         with unseen():
-            if type(value) is not Tensor or value.is_inference():
-                return
-            self._held[id(value)] = _Held(weakref.ref(value), value._version, number)
+            if type(value) is Tensor and not value.is_inference():
+                self._held[id(value)] = Held(weakref.ref(value), value._version, number)
 
     def number(self, value: Any) -> int | None:
         held = self._held.get(id(value))
@@ -208,7 +196,7 @@ class _First(_Pass):
             self.recall.rectified.discard(number)
             self._last = number, result
         elif last is not None and last[1] is result and operations.rectifies_in_place(func, args, named):
-            self.recall.convolutions[last[0]] = _Held(weakref.ref(result), result._version, last[0])
+            self.recall.convolutions[last[0]] = Held(weakref.ref(result), result._version, last[0])
             self.recall.rectified.add(last[0])
         return result
 
@@ -245,11 +233,9 @@ class _Second(_Pass):
 
     def _looked_up(self, func: Any, args: tuple[Any, ...], named: dict[str, Any], number: int | None) -> Any:
         held = self.recall.convolutions.get(number) if number is not None and func in CONVOLUTIONS else None
-        whole, rule = None if held is None else held.found(), RULES.get(func)
-        if whole is None or rule is None:
-            return NotImplemented
         with unseen():
-            if not replaceable(*args, *named.values()):
+            whole, rule = None if held is None else held.found(), RULES.get(func)
+            if whole is None or rule is None or not replaceable(*args, *named.values()):
                 return NotImplemented
             result = rule(*args, **named, known=lambda: operations.rows(whole.detach(), self._chosen))
         if number in self.recall.rectified and result is not NotImplemented:

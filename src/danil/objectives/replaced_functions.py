@@ -8,7 +8,7 @@ from torch.overrides import TorchFunctionMode
 
 _internals: Any = torch._C  # pyright: ignore[reportPrivateUsage] # the public context hides from subclasses alone
 unseen = _internals.DisableTorchFunction
-"""A context inside which no mode sees a call: else each look that a mode takes at a tensor passes through the others."""
+"""A context inside which no mode sees a call; else each look that a mode takes at a tensor goes through the others."""
 
 
 class ReplacedFunctions(TorchFunctionMode):
