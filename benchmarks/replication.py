@@ -3,7 +3,8 @@
     danil benchmark suites/cpu.toml --workers 2     # makes records; docs/benchmark.md
     python benchmarks/replication.py                # writes both texts again
 
-Every number and every verdict in them comes from results/benchmark and the suites' files.
+Every number and every verdict in them comes from results/benchmark and the suites' files; the figures go to
+docs/figures/replication-….svg.
 """
 
 import math
@@ -13,17 +14,25 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
 from danil.benchmark import grids, read_records, rendered
 from danil.benchmark.grid import Entry, Grid, Key
 from danil.benchmark.records import Record
 from danil.benchmark.suite import Suite, combinations, read_suite
-from danil.benchmark.tables import finding, interval, verdict
+from danil.benchmark.tables import differences, finding, interval, verdict
 from danil.benchmark.tables import row as table_row
 from danil.data import write_atomically
+from danil.report.charts import PLAIN
+from danil.report.difference_chart import CAPTION, chart_size, differences_drawn
+from danil.report.drawing import drawn, series
 from danil.statistics.comparison import signed
 
 ROOT = Path(__file__).parents[1]
 RECORDS, SUITES = ROOT / "results" / "benchmark", ROOT / "suites"
+FIGURES = ROOT / "docs" / "figures"
 PAGE, README = ROOT / "docs" / "replication.md", ROOT / "README.md"
 MARKS = ("<!-- replication: made by `python benchmarks/replication.py` -->", "<!-- end of replication -->")
 METRICS = ("macro_f1", "accuracy")
@@ -38,6 +47,8 @@ Medical Image Classifications*, Tables 1–4: one number per cell, no seeds, no 
 ## The answer so far
 
 {answer}
+
+{figures}
 
 What "shown" means: the 95 % interval, over seeds and test images together, of the difference to Base on the same seeds
 and the same test images; p-values are corrected after Holm over all differences of a suite; with fewer than three seeds
@@ -67,11 +78,21 @@ one protocol is what these numbers are for. They do not say what DANIL does at t
 λL_d's gradient relative to the cross-entropy's, the share of wrong images in a training batch and the median of the
 distance d, means over seeds, measured every 20 steps in training.
 
+{gradients}
+
 {ratios}
+
+{said}
+
+Why the sum is weaker than the mean: at 64 px it is C·H·W = 12,288 times the mean, so that d is far above ε = 10⁻⁴ and
+the gradient of λ/(d + ε), which falls with d², is 12,288 times smaller for the same map (METHOD.md §3). With the mean
+the term acts, weakly; λ = 10⁻⁵ is then the strength that the paper prints, not one that was chosen here.
 
 ## What it costs
 
-Processor time of a whole training, decoding and evaluation included, relative to Base's with the same seed: medians.
+Processor time of a whole training, decoding and evaluation included, relative to Base's with the same seed and the same
+code: medians. The machine is shared and its speed changes from day to day; [step_cost.md](step_cost.md) measures steps
+side by side.
 
 {costs}
 
@@ -88,7 +109,9 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
         compared = grid.compared()
         if compared:
             done = sum(record.suite == grid.suite for record in records)
-            state = f"{grid.part} part; {done} of {trainings(grid.suite)} trainings finished"
+            asked = trainings(grid.suite)
+            open_end = "" if done == asked else "; verdicts may change with the others, over all of which Holm corrects"
+            state = f"{grid.part} part; {done} of {asked} trainings finished{open_end}"
             lines += [f"**{grid.title}** ({state})", "", table_row(head), "|---" * len(head) + "|"]
             lines += [table_row(cells(grid, other, key)) for key in compared]
             methods = list(dict.fromkeys(key[2] for key in compared))
@@ -137,7 +160,9 @@ def runs(records: Sequence[Record]) -> str:
             f"| {parts(suite, done)} |"
         )
     versions = sorted({f"PyTorch {r.versions['torch']}, timm {r.versions['timm']}, {r.machine}" for r in records})
-    return "\n".join([*lines, "", f"On {'; '.join(versions)}; one thread a training."])
+    states = len({record.code for record in records})
+    code = f" {states} states of the code, apart in speed and rounding, made the records." if states > 1 else ""
+    return "\n".join([*lines, "", f"On {'; '.join(versions)}; one thread a training.{code}"])
 
 
 def parts(suite: Suite, records: Sequence[Record]) -> str:
@@ -166,23 +191,70 @@ def logged(logs: Sequence[dict[str, list[float | None]]], name: str, epoch: int)
     """Return the mean over runs of a logged value at an epoch."""
     values = [log[name][epoch - 1] for log in logs if name in log and len(log[name]) >= epoch]
     known = [value for value in values if value is not None and math.isfinite(value)]
-    return f"{mean(known):.2g}" if known else "–"
+    if not known:
+        return "–"
+    return f"{mean(known):.0f}" if mean(known) >= 10 else f"{mean(known):.2g}"
+
+
+def said(records: Sequence[Record]) -> str:
+    """Return, for each method that measured it, the range of its gradient ratio over epochs, seeds and data sets."""
+    found: dict[str, list[float]] = {}
+    for record in records:
+        known = [one for one in record.log.get("gradient_ratio", []) if one is not None and math.isfinite(one)]
+        found.setdefault(record.method[1], []).extend(known)
+    ranges = [f"{name}: {min(values):.1g} to {max(values):.1g}" for name, values in found.items() if values]
+    return f"‖∇λL_d‖ / ‖∇L⁺‖, mean of an epoch, over all seeds and data sets: {'; '.join(ranges)}." if ranges else ""
+
+
+def gradients(records: Sequence[Record]) -> str:
+    """Draw the gradient ratio by epoch and return the picture as Markdown; nothing where no record holds it."""
+    logs: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if "gradient_ratio" in record.log:
+            logs.setdefault(f"{record.method[1]}, {record.dataset[0]}", []).append(record.log)
+
+    def draw(axes: Axes) -> None:
+        for place, (name, each) in enumerate(logs.items()):
+            ratio = np.array([log["gradient_ratio"] for log in each], dtype=float)
+            axes.plot(
+                each[0]["epoch"], np.nanmean(ratio, axis=0), marker="o", markersize=3.5, label=name, **series(place)
+            )
+        axes.set(xlabel="epoch", ylabel="‖∇λL_d‖ / ‖∇L⁺‖", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PLAIN)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+    if not logs:
+        return ""
+    write_atomically(FIGURES / "replication-gradients.svg", drawn(draw, (8.6, 3.4)))
+    return "![Ratio of the gradients of DANIL's term and of the loss, by epoch](figures/replication-gradients.svg)"
+
+
+def figures(found: Sequence[Grid]) -> str:
+    """Draw every suite's differences to Base and return the pictures as Markdown."""
+    lines: list[str] = []
+    for grid in found:
+        if grid.compared():
+            table = vars(differences(grid))
+            name = f"replication-{grid.suite}-{grid.metric}.svg"
+            write_atomically(FIGURES / name, drawn(differences_drawn(table), chart_size(table)))
+            lines.append(f"![{table['name']}, {grid.title}](figures/{name})")
+    return "\n\n".join([*lines, CAPTION] if lines else lines)
 
 
 def costs(records: Sequence[Record]) -> str:
-    """Return processor minutes and their ratio to Base's."""
+    """Return processor minutes and their ratio to those of Base's training with the same seed and code."""
     lines = ["| suite | data | method | processor minutes | ÷ Base |", "|---|---|---|---|---|"]
-    groups: dict[tuple[str, str, str], dict[int, float]] = {}
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        key = (record.suite, record.dataset[1], record.method[1])
-        groups.setdefault(key, {})[record.seed] = record.cpu_seconds / 60
-    bases = [record for record in records if record.method[0] == "base"]
-    by_data = {(one.suite, one.dataset[1]): groups[one.suite, one.dataset[1], one.method[1]] for one in bases}
-    for (suite, dataset, method), minutes in groups.items():
-        base = by_data.get((suite, dataset), {})
-        shared = [minutes[seed] / base[seed] for seed in minutes if seed in base]
+        groups.setdefault((record.suite, record.dataset[1], record.method[1]), []).append(record)
+    bases = {(r.suite, r.dataset[1], r.seed, r.code): r for r in records if r.method[0] == "base"}
+    for (suite, dataset, method), each in groups.items():
+        pairs = ((one, bases.get((suite, dataset, one.seed, one.code))) for one in each)
+        shared = [one.cpu_seconds / base.cpu_seconds for one, base in pairs if base is not None]
         ratio = f"{median(shared):.2f}" if shared else "–"
-        lines.append(f"| {suite} | {dataset} | {method} | {median(minutes.values()):.1f} | {ratio} |")
+        minutes = median(one.cpu_seconds for one in each) / 60
+        lines.append(f"| {suite} | {dataset} | {method} | {minutes:.1f} | {ratio} |")
     return "\n".join(lines)
 
 
@@ -194,7 +266,10 @@ def write() -> None:
     text = TEXT.format(
         answer=answered,
         runs=runs(records),
+        figures=figures([grid for metric in METRICS for grid in found[metric]]),
+        gradients=gradients(records),
         ratios=ratios(records),
+        said=said(records),
         costs=costs(records),
         tables="\n".join(rendered(found[metric]) for metric in METRICS),
     )

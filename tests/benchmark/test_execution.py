@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_hours_are_estimated_from_records_and_finished_cells_cost_nothing(finish
     assert min(seconds) <= hours * 3600 <= max(seconds)
     assert "this backbone and method" in source
     assert "0 of 2 cells to train" in cell_list(cells, results)
+
+
+def test_hours_of_a_new_method_are_estimated_from_records_of_its_objective(finished):
+    cells, results, _ = finished
+    cell = replace(cells[0], method=("base_again", "Base again"))
+    assert "this backbone and objective" in estimated_hours(cell, read_records(results))[1]
+    objective = cell.recipe.objective.model_copy(update={"name": "danil"})
+    cell = replace(cell, recipe=cell.recipe.model_copy(update={"objective": objective}))
+    assert "this backbone, other methods" in estimated_hours(cell, read_records(results))[1]
 
 
 def test_a_record_of_other_code_is_finished_only_where_that_is_allowed(finished, tmp_path):

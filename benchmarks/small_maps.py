@@ -1,0 +1,97 @@
+"""Measure what quick rules for convolutions on small maps (`danil.objectives.small_maps`) save on a CPU.
+
+    python benchmarks/small_maps.py            # about 3 minutes on two quiet cores
+    python benchmarks/small_maps.py --table    # only write the table again
+
+Cross-entropy steps (forward and backward of a batch of 32 images in channels-last memory, no optimiser) outside and
+inside the context in turn, freed memory kept: medians of seven pairs after one to warm up, and the quartiles of the
+pairs' ratios. Beside them the largest difference that the context makes to a parameter's gradient, in units of the
+largest entry of that gradient. Writes results/small_maps.json and a table in docs/second_order.md between its two
+markers.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from step_cost import BATCH, CLASSES, base, seconds
+from torch import Tensor, nn
+
+from danil.data.atomic import write_atomically
+from danil.objectives import small_maps
+from danil.runs import kept_memory
+
+ROOT = Path(__file__).parents[1]
+RECORD, PAGE = ROOT / "results" / "small_maps.json", ROOT / "docs" / "second_order.md"
+START, END = "<!-- small maps: start -->", "<!-- small maps: end -->"
+NETWORKS = {
+    "tf_efficientnet_b0": (64, 112, 224), "mobilenetv3_large_100": (64,), "convnext_tiny": (64,), "resnet50": (64,),
+}  # fmt: skip
+PAIRS = 7
+
+
+def quick(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    with small_maps(model):
+        return base(model, images, labels)
+
+
+def deviation(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Return how far the gradients are apart, each relative to its largest entry."""
+    found: list[list[Tensor]] = []
+    for step in (base, quick):
+        model.zero_grad()
+        step(model, images, labels).backward()
+        found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    pairs = [(a, b) for a, b in zip(*found, strict=True) if a.abs().max() > 1e-6]
+    return max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs)
+
+
+@kept_memory()
+def measured(network: str, size: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = timm.create_model(network, num_classes=CLASSES).train().to(memory_format=torch.channels_last)
+    images = torch.randn(BATCH, 3, size, size).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, CLASSES, (BATCH,))
+    found: dict[str, list[float]] = {"outside": [], "inside": []}
+    for _ in range(PAIRS + 1):
+        for name, step in (("outside", base), ("inside", quick)):
+            found[name].append(seconds(step, model, images, labels))
+    outside, inside = (values[1:] for values in found.values())
+    ratios = [b / a for a, b in zip(outside, inside, strict=True)]
+    record = {
+        "network": network, "size": size, "outside": statistics.median(outside), "inside": statistics.median(inside),
+        "ratio": statistics.quantiles(ratios, n=4), "deviation": deviation(model, images, labels),
+        "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    print(record, flush=True)
+    return record
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    lines = ["| network | seconds outside | inside | ÷ (quartiles) | gradients differ by |", "|---|---|---|---|---|"]
+    for record in records:
+        low, middle, high = record["ratio"]
+        lines.append(
+            f"| {record['network']}, {record['size']} px | {record['outside']:.2f} | {record['inside']:.2f} "
+            f"| **{middle:.2f}** ({low:.2f}–{high:.2f}) | {record['deviation']:.0e} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    if not parser.parse_args().table:
+        records = [measured(name, size) for name, sizes in NETWORKS.items() for size in sizes]
+        write_atomically(RECORD, json.dumps(records, indent=1) + "\n")
+    before, rest = PAGE.read_text().split(START)
+    written = table(json.loads(RECORD.read_text()))
+    write_atomically(PAGE, f"{before}{START}\n{written}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    main()
