@@ -117,3 +117,9 @@ def test_values_without_a_graph_are_pytorchs():
     with torch.no_grad(), small_maps(model):
         found = model(images)
     assert torch.equal(found, model(images))
+
+
+def test_a_wrong_call_gets_pytorchs_own_error():
+    layer = nn.Conv2d(4, 4, 3, groups=4)
+    with small_maps(layer), pytest.raises(RuntimeError, match=r"Expected 3D .* or 4D"):
+        layer(torch.rand(2, 4))

@@ -54,8 +54,9 @@ def concerned(module: nn.Module) -> bool:
 
 def convolution(input: Tensor, weight: Tensor, *args: Any, **named: Any) -> Tensor:
     """Return `conv2d`, depthwise and pointwise ones on small maps by the rules of `danil.objectives.substitutes`."""
-    special = weight.shape[1] == 1 or set(weight.shape[2:]) == {1}
-    if special and max(input.shape[2:]) <= LARGEST and replaceable(input, weight, *args, *named.values()):
+    special = weight.shape[1:2] == (1,) or set(weight.shape[2:]) == {1}
+    small = input.dim() == 4 and max(input.shape[2:]) <= LARGEST
+    if special and small and replaceable(input, weight, *args, *named.values()):
         result = RULES[functional.conv2d](input, weight, *args, **named)
         if result is not NotImplemented:
             return result
