@@ -14,7 +14,6 @@ was chosen on other copies (seed 0); these are drawn with seed 1.
 import argparse
 import json
 import os
-import re
 import resource
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pandas as pd
+from marked import write_between
 from PIL import Image
 
 from danil.data import Manifest, audit_data, read_source
@@ -191,6 +191,4 @@ if __name__ == "__main__":
     document = ROOT / "docs" / "audit.md"
     if document.is_file():
         marks = "<!-- measured: made by `python benchmarks/audit.py table` -->", "<!-- end of measured -->"
-        text = tables(json.loads(RECORD.read_text()))
-        pattern = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
-        document.write_text(pattern.sub(lambda _: f"{marks[0]}\n{text}\n{marks[1]}", document.read_text()))
+        write_between(document, marks, tables(json.loads(RECORD.read_text())))

@@ -10,11 +10,11 @@ docs/evaluation.md.
 import json
 import os
 import platform
-import re
 import time
 from pathlib import Path
 
 import numpy as np
+from marked import write_between
 
 from danil.data.atomic import write_atomically
 from danil.statistics import Predictions, bootstrap
@@ -76,7 +76,4 @@ if __name__ == "__main__":
         "cells": [measured(table, family) for family in METRICS],
     }
     write_atomically(ROOT / "results" / "evaluation_speed.json", json.dumps(record, indent=1) + "\n")
-    document = ROOT / "docs" / "evaluation.md"
-    begin, end = map(re.escape, MARKS)
-    content = f"{MARKS[0]}\n{text(record)}\n{MARKS[1]}"
-    document.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, document.read_text(), flags=re.DOTALL))
+    write_between(ROOT / "docs" / "evaluation.md", MARKS, text(record))

@@ -22,12 +22,12 @@ What is not named stays as it was recorded.
 
 import argparse
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from marked import write_between
 
 from danil.explanation.score_files import area_intervals
 
@@ -216,14 +216,12 @@ def main() -> None:
         comparison = json.loads(chosen.comparison.read_text())
         records["robustness"] = {"robustness": comparison["robustness"]}
     RECORDS.write_text(json.dumps(rounded(records), indent=1) + "\n")
-    text = DOCUMENT.read_text()
     tables = {"evidence": evidence_table(records["evidence"]) if records["evidence"] else ""}
     tables["faithfulness"] = faithfulness_table(records["faithfulness"])
     tables["robustness"] = robustness_table(records["robustness"]) if records["robustness"] else ""
     for name, table in tables.items():
-        begin, end = f"<!-- {name}: made by `python benchmarks/explanation_tables.py` -->", f"<!-- end of {name} -->"
-        text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", f"{begin}\n{table}\n{end}", text, flags=re.DOTALL)
-    DOCUMENT.write_text(text)
+        marks = f"<!-- {name}: made by `python benchmarks/explanation_tables.py` -->", f"<!-- end of {name} -->"
+        write_between(DOCUMENT, marks, table)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from marked import write_between
 from PIL import Image
 
 from danil.data.atomic import write_atomically
@@ -174,17 +175,8 @@ def table() -> None:
     for title, row in json.loads(RECORD.read_text())["rows"].items():
         counts = " | ".join(f"{row[name]:,}" for name in ("files", "decoded", "refused", "faults"))
         lines.append(f"| {title} | {counts} | {row['memory_mib']} MiB |")
-    write_atomically(DOCUMENT, replaced_block(DOCUMENT.read_text(), "files", "hostile_files.py", lines))
-
-
-def replaced_block(text: str, name: str, script: str, lines: list[str]) -> str:
-    """Return the text with these lines between the block's two marks."""
-    start, end = f"<!-- {name}: made by `python benchmarks/{script} table` -->\n", f"<!-- end of {name} -->"
-    found, count = re.subn(
-        f"{re.escape(start)}.*?{end}", lambda _: start + "\n".join(lines) + f"\n{end}", text, flags=re.DOTALL
-    )
-    assert count == 1
-    return found
+    marks = "<!-- files: made by `python benchmarks/hostile_files.py table` -->", "<!-- end of files -->"
+    write_between(DOCUMENT, marks, "\n".join(lines))
 
 
 def obey(

@@ -8,10 +8,10 @@ Cohorts of 200 patients with 3 images each, of one label and with a shared part 
 """
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
+from marked import write_between
 
 from danil.data.atomic import write_atomically
 from danil.statistics import Predictions, bootstrap
@@ -99,7 +99,4 @@ if __name__ == "__main__":
         "false_positives": {name: false_positives(spreads) for name, spreads in NULLS.items()},
     }
     write_atomically(ROOT / "results" / "interval_coverage.json", json.dumps(record, indent=1) + "\n")
-    document = ROOT / "docs" / "evaluation.md"
-    begin, end = map(re.escape, MARKS)
-    content = f"{MARKS[0]}\n{text(record)}\n{MARKS[1]}"
-    document.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, document.read_text(), flags=re.DOTALL))
+    write_between(ROOT / "docs" / "evaluation.md", MARKS, text(record))

@@ -24,6 +24,7 @@ from typing import Any
 
 import timm
 import torch
+from marked import write_between
 from step_cost import BATCH, CLASSES, base, labels_for, ours, seconds
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ from danil.runs import kept_memory
 
 ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "results" / "kept_memory.json", ROOT / "docs" / "second_order.md"
-START, END = "<!-- memory: start -->", "<!-- memory: end -->"
+MARKS = ("<!-- memory: start -->", "<!-- memory: end -->")
 NETWORKS = {"efficientnet_b0": (64, 224), "resnet50": (224,), "vgg11": (112,), "inception_v4": (128,)}
 SHARE, TIMED = 0.25, 3
 WORK = {"prediction": "predictions", "base": "cross-entropy step", "ours": "distractor-aware step"}
@@ -107,9 +108,7 @@ def main() -> None:
     if not options.table:
         records = [measured(name, size) for name, sizes in NETWORKS.items() for size in sizes]
         write_atomically(RECORD, json.dumps(records, indent=1) + "\n")
-    before, rest = PAGE.read_text().split(START)
-    written = table(json.loads(RECORD.read_text()))
-    write_atomically(PAGE, f"{before}{START}\n{written}\n{END}{rest.split(END)[1]}")
+    write_between(PAGE, MARKS, table(json.loads(RECORD.read_text())))
 
 
 if __name__ == "__main__":

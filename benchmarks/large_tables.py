@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hostile_files import DOCUMENT, ROOT, in_child, memory_from_here, obey, replaced_block, resident
+from hostile_files import DOCUMENT, ROOT, in_child, memory_from_here, obey, resident
+from marked import write_between
 
 from danil.data import DataError, read_source
 from danil.data.atomic import write_atomically
@@ -100,7 +101,8 @@ def table() -> None:
         outcome = ("read" if TABLES[title][1] == "read" else "refused by name") if row["sound"] else "**fault**"
         seconds = f"{row['seconds']:.0f} s" if row["seconds"] >= 1 else "< 1 s"
         text.append(f"| {title} | {outcome} | {seconds} | {row['memory_mib']} MiB |")
-    write_atomically(DOCUMENT, replaced_block(DOCUMENT.read_text(), "tables", "large_tables.py", text))
+    marks = "<!-- tables: made by `python benchmarks/large_tables.py table` -->", "<!-- end of tables -->"
+    write_between(DOCUMENT, marks, "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ CRC-MSI is not there: colorectal tiles in a folder stand in for it.
 import argparse
 import json
 import math
-import re
 import tempfile
 import time
 from pathlib import Path
 
 import pandas as pd
 import torch
+from marked import write_between
 
 from danil.data import write_atomically
 from danil.evaluation import evaluate_run
@@ -166,10 +166,8 @@ def short_table(cells: dict[str, dict[str, dict[str, object]]]) -> str:
 def write_tables() -> None:
     """Put both tables between their marks."""
     cells = read()
-    begin, end = (re.escape(mark) for mark in MARKS)
-    for path, table in ((ROOT / "README.md", short_table(cells)), (ROOT / "docs" / "systems.md", full_table(cells))):
-        content = f"{MARKS[0]}\n{table}\n{MARKS[1]}"
-        path.write_text(re.sub(f"{begin}.*?{end}", lambda _, new=content: new, path.read_text(), flags=re.DOTALL))
+    write_between(ROOT / "README.md", MARKS, short_table(cells))
+    write_between(ROOT / "docs" / "systems.md", MARKS, full_table(cells))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ Expects the images in ../shared/data and weights in ../shared/weights beside the
 import argparse
 import json
 import os
-import re
 import resource
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from marked import write_between
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "results" / "runs"
@@ -94,10 +95,7 @@ def interval(metric: dict[str, float]) -> str:
 
 def write_table() -> None:
     """Put the table between its marks in the README."""
-    readme = ROOT / "README.md"
-    begin, end = (re.escape(mark) for mark in MARKS)
-    content = f"{MARKS[0]}\n{table()}\n{MARKS[1]}"
-    readme.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, readme.read_text(), flags=re.DOTALL))
+    write_between(ROOT / "README.md", MARKS, table())
 
 
 if __name__ == "__main__":

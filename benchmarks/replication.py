@@ -8,13 +8,13 @@ docs/figures/replication-….svg.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
+from marked import write_between
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -274,10 +274,7 @@ def write() -> None:
         tables="\n".join(rendered(found[metric]) for metric in METRICS),
     )
     write_atomically(PAGE, text)
-    begin, end = map(re.escape, MARKS)
-    content = f"{MARKS[0]}\n{answered}\n{MARKS[1]}"
-    readme = README.read_text()
-    write_atomically(README, re.sub(f"{begin}.*?{end}", lambda _: content, readme, flags=re.DOTALL))
+    write_between(README, MARKS, answered)
 
 
 if __name__ == "__main__":

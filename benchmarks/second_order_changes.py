@@ -18,6 +18,7 @@ from unittest import mock
 
 import timm
 import torch
+from marked import write_between
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,7 +31,7 @@ from danil.objectives.substitutes import RULES
 
 ROOT = Path(__file__).parents[1]
 RECORDS, PAGE = ROOT / "results" / "second_order_changes.json", ROOT / "docs" / "second_order.md"
-START, END = "<!-- changes: start -->", "<!-- changes: end -->"
+MARKS = ("<!-- changes: start -->", "<!-- changes: end -->")
 BACKBONES = {"resnet50": 112, "vgg11": 112, "inception_v4": 128, "efficientnet_b0": 112}
 BATCH, WRONG = 32, 8
 CONVOLUTIONS = {rule for rule in RULES if "conv" in getattr(rule, "__name__", "")}
@@ -191,8 +192,7 @@ def main() -> None:
                 values.setdefault("seconds", kept)
         records[backbone] = new
         write_atomically(RECORDS, json.dumps(records, indent=1) + "\n")
-    before, rest = PAGE.read_text().split(START)
-    write_atomically(PAGE, f"{before}{START}\n{table(records)}\n{END}{rest.split(END)[1]}")
+    write_between(PAGE, MARKS, table(records))
 
 
 if __name__ == "__main__":

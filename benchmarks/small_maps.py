@@ -18,6 +18,7 @@ from typing import Any
 
 import timm
 import torch
+from marked import write_between
 from step_cost import BATCH, CLASSES, base, seconds
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ from danil.runs import kept_memory
 
 ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "results" / "small_maps.json", ROOT / "docs" / "second_order.md"
-START, END = "<!-- small maps: start -->", "<!-- small maps: end -->"
+MARKS = ("<!-- small maps: start -->", "<!-- small maps: end -->")
 NETWORKS = {
     "tf_efficientnet_b0": (64, 112, 224), "mobilenetv3_large_100": (64,), "convnext_tiny": (64,), "resnet50": (64,),
 }  # fmt: skip
@@ -92,9 +93,7 @@ def main() -> None:
     if not parser.parse_args().table:
         records = [measured(name, size) for name, sizes in NETWORKS.items() for size in sizes]
         write_atomically(RECORD, json.dumps(records, indent=1) + "\n")
-    before, rest = PAGE.read_text().split(START)
-    written = table(json.loads(RECORD.read_text()))
-    write_atomically(PAGE, f"{before}{START}\n{written}\n{END}{rest.split(END)[1]}")
+    write_between(PAGE, MARKS, table(json.loads(RECORD.read_text())))
 
 
 if __name__ == "__main__":

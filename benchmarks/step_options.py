@@ -16,6 +16,7 @@ from pathlib import Path
 
 import timm
 import torch
+from marked import write_between
 from torch import Tensor, nn
 
 import danil
@@ -24,7 +25,7 @@ from danil.objectives.distractor_aware import QUANTILES
 
 ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "results" / "step_options.json", ROOT / "docs" / "second_order.md"
-START, END = "<!-- options: start -->", "<!-- options: end -->"
+MARKS = ("<!-- options: start -->", "<!-- options: end -->")
 BATCH, WRONG, CLASSES, SIZE = 32, 8, 7, 112
 BASE = "cross-entropy"
 
@@ -86,9 +87,7 @@ def main() -> None:
     if not options.table:
         record = seconds(options.repeats) | {"quantiles": quantile_seconds()}
         write_atomically(RECORD, json.dumps(record, indent=1) + "\n")
-    before, rest = PAGE.read_text().split(START)
-    record = json.loads(RECORD.read_text())
-    write_atomically(PAGE, f"{before}{START}\n{table(record)}\n{END}{rest.split(END)[1]}")
+    write_between(PAGE, MARKS, table(json.loads(RECORD.read_text())))
 
 
 if __name__ == "__main__":

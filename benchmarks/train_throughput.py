@@ -12,7 +12,6 @@ more epochs would only help it. Writes results/train_throughput.json.
 
 import argparse
 import json
-import re
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import timm
 import torch
+from marked import write_between
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -119,10 +119,7 @@ def write_line() -> None:
         f"{found['size']} px, batch {found['batch']}, {found['epochs']} epoch(s), {found['threads']} CPU thread(s), "
         f"median of {found['rounds']} alternating rounds (ratios {min(ratios):.2f} to {max(ratios):.2f})."
     )
-    readme = ROOT / "README.md"
-    begin, end = (re.escape(mark) for mark in MARKS)
-    content = f"{MARKS[0]}\n{sentence}\n{MARKS[1]}"
-    readme.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, readme.read_text(), flags=re.DOTALL))
+    write_between(ROOT / "README.md", MARKS, sentence)
 
 
 if __name__ == "__main__":
