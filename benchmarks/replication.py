@@ -84,9 +84,9 @@ distance d, means over seeds, measured every 20 steps in training.
 
 {said}
 
-Why the sum is weaker than the mean: at 64 px it is C·H·W = 12,288 times the mean, so that d is far above ε = 10⁻⁴ and
-the gradient of λ/(d + ε), which falls with d², is 12,288 times smaller for the same map (METHOD.md §3). With the mean
-the term acts, weakly; λ = 10⁻⁵ is then the strength that the paper prints, not one that was chosen here.
+Why the sum is weaker than the mean: at 64 px it is C·H·W = 12,288 times the mean, and where d is far above ε = 10⁻⁴
+in both, the gradient of λ/(d + ε), which is ∇d/d², is 12,288 times smaller for the same map
+([method.md](method.md#the-scale-of-the-distance)). λ = 10⁻⁵ is what the paper prints, not chosen here.
 
 ## What it costs
 

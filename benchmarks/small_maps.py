@@ -6,13 +6,15 @@
 Cross-entropy steps (forward and backward of a batch of 32 images in channels-last memory, no optimiser) outside and
 inside the context in turn, freed memory kept: medians of seven pairs after one to warm up, and the quartiles of the
 pairs' ratios. Beside them the largest difference that the context makes to a kernel's gradient, in units of the largest
-entry of that gradient. Writes results/small_maps.json and a table in docs/second_order.md between its two
-markers.
+entry of that gradient. Then the weight gradient of single depthwise layers, PyTorch's and the rule's, beside the
+forward: the least of seven. Writes results/small_maps.json and tables in docs/second_order.md between two markers.
 """
 
 import argparse
 import json
 import statistics
+import timeit
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ import torch
 from marked import write_between
 from step_cost import BATCH, CLASSES, base, seconds
 from torch import Tensor, nn
+from torch.nn import functional
 
 from danil.data.atomic import write_atomically
 from danil.objectives import small_maps
+from danil.objectives.depthwise import weight_gradient
 from danil.runs import kept_memory
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +36,8 @@ MARKS = ("<!-- small maps: start -->", "<!-- small maps: end -->")
 NETWORKS = {
     "tf_efficientnet_b0": (64, 112, 224), "mobilenetv3_large_100": (64,), "convnext_tiny": (64,), "resnet50": (64,),
 }  # fmt: skip
+LAYERS = ((1152, 2, 5), (1152, 2, 3), (672, 4, 5), (1152, 4, 5))
+"""Channels, pixels a side, kernel."""
 PAIRS = 7
 
 
@@ -76,6 +82,32 @@ def measured(network: str, size: int) -> dict[str, Any]:
     return record
 
 
+@kept_memory()
+def layer_times(channels: int, side: int, kernel: int) -> dict[str, Any]:
+    """Return the milliseconds of a depthwise layer's forward, of PyTorch's weight gradient and of the rule's."""
+    x, g = (torch.randn(BATCH, channels, side, side).to(memory_format=torch.channels_last) for _ in range(2))
+    w, pad = torch.randn(channels, 1, kernel, kernel), kernel // 2
+    geometry = (1, 1), (pad, pad), (1, 1)
+    whole = (*geometry, False, (0, 0), channels, (False, True, False))
+    work: dict[str, Callable[[], Any]] = {
+        "forward": lambda: functional.conv2d(x, w, None, *geometry, channels),
+        "pytorch": lambda: torch.ops.aten.convolution_backward(g, x, w, None, *whole),
+        "rule": lambda: weight_gradient(x, g, (kernel, kernel), *geometry),
+    }
+    return {"layer": [channels, side, kernel]} | {
+        name: 1000 * min(timeit.repeat(run, number=1, repeat=PAIRS + 1)[1:]) for name, run in work.items()
+    }
+
+
+def layer_table(layers: list[dict[str, Any]]) -> str:
+    lines = ["| depthwise layer | forward, ms | weight gradient, PyTorch | the rule |", "|---|---|---|---|"]
+    for one in layers:
+        channels, side, kernel = one["layer"]
+        what = f"{channels} channels, {side} × {side} px, kernel {kernel} × {kernel}"
+        lines.append(f"| {what} | {one['forward']:.2f} | {one['pytorch']:.1f} | {one['rule']:.2f} |")
+    return "\n".join(lines)
+
+
 def table(records: list[dict[str, Any]]) -> str:
     lines = ["| network | seconds outside | inside | ÷ (quartiles) | gradients differ by |", "|---|---|---|---|---|"]
     for record in records:
@@ -91,9 +123,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="measure nothing")
     if not parser.parse_args().table:
-        records = [measured(name, size) for name, sizes in NETWORKS.items() for size in sizes]
-        write_atomically(RECORD, json.dumps(records, indent=1) + "\n")
-    write_between(PAGE, MARKS, table(json.loads(RECORD.read_text())))
+        layers = [layer_times(*layer) for layer in LAYERS]
+        steps = [measured(name, size) for name, sizes in NETWORKS.items() for size in sizes]
+        write_atomically(RECORD, json.dumps({"layers": layers, "steps": steps}, indent=1) + "\n")
+    record = json.loads(RECORD.read_text())
+    write_between(PAGE, MARKS, f"{layer_table(record['layers'])}\n\n{table(record['steps'])}")
 
 
 if __name__ == "__main__":

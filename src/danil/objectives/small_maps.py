@@ -20,9 +20,9 @@ LARGEST = 20
 def small_maps(model: nn.Module) -> Generator[None]:
     """Compute the derivatives of the convolutions run inside by quicker rules where their maps are small.
 
-    On a CPU, PyTorch's kernel for the weight gradient of a depthwise convolution is 15 to 40 times slower than its
-    forward's where the kernel is larger than the map, and 1 × 1 convolutions of few pixels are quicker as matrix
-    products: the last stages of EfficientNets, MobileNets and ConvNeXts at 64 to 128 px. Values are PyTorch's up to
+    On a CPU, PyTorch has no fast kernel for the weight gradient of a depthwise convolution whose kernel is larger than
+    the map, and 1 × 1 convolutions of few pixels are quicker as matrix products: the last stages of EfficientNets,
+    MobileNets and ConvNeXts at 64 to 112 px (measured in docs/second_order.md). Values are PyTorch's up to
     rounding. Only the forward must run inside; `backward` may follow outside. Nothing happens for networks on another
     device, compiled ones, and ones without such convolutions; nothing about the model is touched.
 
@@ -35,7 +35,8 @@ def small_maps(model: nn.Module) -> Generator[None]:
         ...     scores = model(torch.rand(4, 8, 2, 2))
         >>> scores.sum().backward()
     """
-    modules = list(model.modules())
+    parameter = next(model.parameters(), None)
+    modules = list(model.modules()) if parameter is not None and parameter.device.type == "cpu" else []
     if not any(map(concerned, modules)) or is_compiled(model, modules):
         yield
         return
@@ -44,12 +45,8 @@ def small_maps(model: nn.Module) -> Generator[None]:
 
 
 def concerned(module: nn.Module) -> bool:
-    """Say whether a module is a depthwise or pointwise convolution on a CPU."""
-    return (
-        isinstance(module, nn.Conv2d)
-        and (1 < module.groups == module.in_channels or set(module.kernel_size) == {1})
-        and module.weight.device.type == "cpu"
-    )
+    """Say whether a module is a depthwise or pointwise convolution."""
+    return isinstance(module, nn.Conv2d) and (1 < module.groups == module.in_channels or set(module.kernel_size) == {1})
 
 
 def convolution(input: Tensor, weight: Tensor, *args: Any, **named: Any) -> Tensor:

@@ -11,7 +11,7 @@ from danil.report.drawing import CARD, MUTED, SERIES, Chart, chart
 from danil.statistics.two_level import Difference
 
 WIDTH, LINE, FRAME = 7.0, 0.27, 1.15
-"""Inches: a chart's width, a row's height, and what title, axis and legend take."""
+"""Inches: a chart's width, a row's height, and what axis and legend take."""
 CAPTION = "Bars are 95 % intervals. A filled point is a difference shown after Holm's correction, a hollow one is not."
 SHOWN = {"better", "worse"}
 
