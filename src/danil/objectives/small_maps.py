@@ -30,6 +30,7 @@ def small_maps(model: nn.Module) -> Generator[None]:
         model: the network about to run.
 
     Example:
+        >>> import torch
         >>> model = nn.Sequential(nn.Conv2d(8, 8, 5, padding=2, groups=8), nn.Flatten(), nn.Linear(32, 3))
         >>> with small_maps(model):  # around the forward of a training step of your own
         ...     scores = model(torch.rand(4, 8, 2, 2))
