@@ -25,7 +25,7 @@ lint: install
 	$(BIN)/pyright --warnings src
 
 unit: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --doctest-modules src tests
 
 slow: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
