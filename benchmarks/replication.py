@@ -13,26 +13,20 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-import numpy as np
 from marked import write_between
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from replication_figures import figures, gradients
 
 from danil.benchmark import grids, read_records, rendered
-from danil.benchmark.grid import Entry, Grid, Key
+from danil.benchmark.grid import BASE, Entry, Grid, Key
 from danil.benchmark.records import Record
 from danil.benchmark.suite import Suite, combinations, read_suite
-from danil.benchmark.tables import differences, finding, interval, verdict
+from danil.benchmark.tables import finding, interval, metric_name, number, verdict
 from danil.benchmark.tables import row as table_row
 from danil.data import write_atomically
-from danil.report.charts import PLAIN
-from danil.report.difference_chart import CAPTION, chart_size, differences_drawn
-from danil.report.drawing import drawn, series
 from danil.statistics.comparison import signed
 
 ROOT = Path(__file__).parents[1]
 RECORDS, SUITES = ROOT / "results" / "benchmark", ROOT / "suites"
-FIGURES = ROOT / "docs" / "figures"
 PAGE, README = ROOT / "docs" / "replication.md", ROOT / "README.md"
 MARKS = ("<!-- replication: made by `python benchmarks/replication.py` -->", "<!-- end of replication -->")
 METRICS = ("macro_f1", "accuracy")
@@ -116,7 +110,26 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
             lines += [table_row(cells(grid, other, key)) for key in compared]
             methods = list(dict.fromkeys(key[2] for key in compared))
             lines += ["", finding(grid, methods), "", finding(other, methods), ""]
+            if grid.part == "validation":
+                lines += [choice(grid, done == asked), ""]
     return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."
+
+
+def choice(grid: Grid, finished: bool) -> str:
+    """Return which method has the highest mean on the validation part, for a test part to confirm; nothing before."""
+    if not finished:
+        return "No setting is chosen before all of them are finished."
+    texts: list[str] = []
+    for place in dict.fromkeys(key[:2] for key in grid.entries):
+        means = {key[2]: entry.mean.value for key, entry in grid.entries.items() if key[:2] == place}
+        best = max(means, key=means.__getitem__)
+        where = f"{grid.titles['dataset', place[0]]}, {grid.titles['backbone', place[1]]}"
+        against = "nothing to confirm" if best == BASE else f"Base {number(means[BASE])}"
+        texts.append(f"{where}: {grid.titles['method', best]}, {number(means[best])} ({against})")
+    return (
+        f"**Chosen by the highest mean {metric_name(grid)} on the {grid.part} part**: {'; '.join(texts)}. The highest "
+        f"of {len(grid.names(2))} means is too high by selection; what it is worth the test part alone says."
+    )
 
 
 def trainings(name: str) -> int:
@@ -204,42 +217,6 @@ def said(records: Sequence[Record]) -> str:
         found.setdefault(record.method[1], []).extend(known)
     ranges = [f"{name}: {min(values):.1g} to {max(values):.1g}" for name, values in found.items() if values]
     return f"‖∇λL_d‖ / ‖∇L⁺‖, mean of an epoch, over all seeds and data sets: {'; '.join(ranges)}." if ranges else ""
-
-
-def gradients(records: Sequence[Record]) -> str:
-    """Draw the gradient ratio by epoch and return the picture as Markdown; nothing where no record holds it."""
-    logs: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if "gradient_ratio" in record.log:
-            logs.setdefault(f"{record.method[1]}, {record.dataset[0]}", []).append(record.log)
-
-    def draw(axes: Axes) -> None:
-        for place, (name, each) in enumerate(logs.items()):
-            ratio = np.array([log["gradient_ratio"] for log in each], dtype=float)
-            axes.plot(
-                each[0]["epoch"], np.nanmean(ratio, axis=0), marker="o", markersize=3.5, label=name, **series(place)
-            )
-        axes.set(xlabel="epoch", ylabel="‖∇λL_d‖ / ‖∇L⁺‖", yscale="log")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PLAIN)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-
-    if not logs:
-        return ""
-    write_atomically(FIGURES / "replication-gradients.svg", drawn(draw, (8.6, 3.4)))
-    return "![Ratio of the gradients of DANIL's term and of the loss, by epoch](figures/replication-gradients.svg)"
-
-
-def figures(found: Sequence[Grid]) -> str:
-    """Draw every suite's differences to Base and return the pictures as Markdown."""
-    lines: list[str] = []
-    for grid in found:
-        if grid.compared():
-            table = vars(differences(grid))
-            name = f"replication-{grid.suite}-{grid.metric}.svg"
-            write_atomically(FIGURES / name, drawn(differences_drawn(table), chart_size(table)))
-            lines.append(f"![{table['name']}, {grid.title}](figures/{name})")
-    return "\n\n".join([*lines, CAPTION] if lines else lines)
 
 
 def costs(records: Sequence[Record]) -> str:
