@@ -44,7 +44,7 @@ def test_methods_with_other_seeds_are_compared_as_independent(run_folder):
     }
     document = compare_runs(methods, resamples=50)
     assert document["pairs"][0]["paired"] is False
-    assert any("compared as independent" in note for note in document["notes"])
+    assert "Trained with different seeds and so compared as independent: a and b." in document["notes"]
 
 
 def test_one_seed_is_said_not_to_include_chance_in_training(run_folder):

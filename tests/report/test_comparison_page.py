@@ -37,6 +37,14 @@ def test_the_page_lists_the_keys_in_which_recipes_differ_and_no_others(compariso
     ]
 
 
+@pytest.mark.parametrize("metric", ["macro_recall", "ece_equal_mass"])
+def test_a_verdict_about_a_metric_that_the_page_does_not_show_by_itself_shows_it(comparison, tmp_path, metric):
+    text = write_comparison_report({**comparison, "metric": metric}, tmp_path / "comparison.html").read_text()
+    name = metric.replace("_", " ").capitalize()
+    assert f"Verdicts are about {name}" in text
+    assert text.count(f">{name}") == 2  # a column of the methods' table, a row of the differences
+
+
 def test_methods_are_listed_best_first(comparison):
     rows = method_table(comparison).rows
     assert [(row[0], row[1]) for row in rows] == [("danil", "0, 1"), ("base", "0, 1")]

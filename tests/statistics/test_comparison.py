@@ -71,12 +71,11 @@ def test_one_training_each_gives_the_paired_percentile_interval(made):
 
 
 def test_the_same_predictions_differ_in_nothing(made):
-    _, pairs = compared(
-        {"a": [made(), made(seed=1, labels=made().labels)], "b": [made(), made(seed=1, labels=made().labels)]}
-    )
+    tables = [made(seed=seed, labels=made().labels) for seed in range(3)]
+    _, pairs = compared({"a": tables, "b": tables})
     found = pairs[0].differences["macro_f1"]
     assert (found.value, found.p) == (0, 1)
-    assert verdict(pairs[0]).startswith("no difference shown: Δ macro-F1 +0.000 [+0.000, +0.000], 2 seeds")
+    assert verdict(pairs[0]).startswith("no difference shown: Δ macro-F1 +0.000 [+0.000, +0.000], 3 seeds")
 
 
 def test_mcnemar_is_the_binomial_test_of_the_discordant_images():
@@ -113,6 +112,28 @@ def test_verdicts_name_the_better_method_also_for_errors(made):
     assert sentence.startswith("strong is better than weak: Δ macro-F1 −0.")
     assert ", 3 seeds, p = " in sentence
     assert verdict(pairs[0], "brier").startswith("strong is better than weak: Δ brier +0.")
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (2, 2), (2, 5)])
+def test_fewer_than_three_seeds_give_no_verdict_however_large_the_difference(made, seeds):
+    truth = made(n=500).labels
+    tables = {
+        name: [made(n=500, labels=truth, seed=row, skill=skill) for row in range(count)]
+        for name, skill, count in zip(("weak", "strong"), (0.2, 4.0), seeds, strict=True)
+    }
+    _, pairs = compared(tables, resamples=200)
+    assert verdict(pairs[0]).startswith("no verdict on the methods from fewer than 3 seeds each: Δ macro-F1 −0.")
+
+
+def test_a_third_method_with_other_seeds_leaves_a_pair_of_equal_seeds_paired(made):
+    truth = made().labels
+    tables = {name: [made(labels=truth, seed=row) for row in range(3)] for name in "abc"}
+    seeds = {"a": [0, 1, 2], "b": [0, 1, 2], "c": [0, 1, 3]}
+    _, pairs = compared(tables, seeds=seeds, resamples=100, families=["confusion"])
+    _, (alone,) = compared({name: tables[name] for name in "ab"}, resamples=100, families=["confusion"])
+    assert [pair.paired for pair in pairs] == [True, False, False]
+    found, expected = pairs[0].differences["accuracy"], alone.differences["accuracy"]
+    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
 
 
 def test_one_seed_says_that_chance_in_training_is_not_included(made):
@@ -179,7 +200,11 @@ def test_methods_of_equal_skill_with_5_seeds_are_told_apart_in_3_to_7_percent(nu
             found = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
             methods.append([Predictions.of(labels, one) for one in found])
         _, pairs = compared(
-            {"a": methods[0], "b": methods[1]}, paired=paired, resamples=200, seed=trial, families=["confusion"]
+            {"a": methods[0], "b": methods[1]},
+            seeds=None if paired else {"a": range(5), "b": range(5, 10)},
+            resamples=200,
+            seed=trial,
+            families=["confusion"],
         )
         false += pairs[0].differences["macro_f1"].p < 0.05
     assert 0.03 <= false / trials <= 0.07, false / trials

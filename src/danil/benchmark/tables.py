@@ -10,15 +10,13 @@ from typing import Literal
 from danil.benchmark.grid import BASE, Entry, Grid, Key
 from danil.statistics.bootstrap import LEVEL
 from danil.statistics.comparison import signed
-from danil.statistics.two_level import Difference
+from danil.statistics.two_level import ENOUGH, Difference
 
 Format = Literal["markdown", "latex", "csv"]
 NOTHING = "–"
 PAPER_NUMBERS = {("macro_f1", False): "3", ("macro_f1", True): "1", ("accuracy", False): "4", ("accuracy", True): "2"}
 """(metric, Base and DANIL alone) → the table's number in the paper."""
 ABLATION = (BASE, "danil")
-ENOUGH = 3
-"""Seeds below which no verdict is given: how far trainings of one method differ is not known from fewer."""
 TOO_FEW = f"fewer than {ENOUGH} seeds"
 SAID = {
     "better": "is better",

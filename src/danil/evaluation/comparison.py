@@ -16,6 +16,7 @@ from danil.statistics.bootstrap import LEVEL, RESAMPLES
 from danil.statistics.comparison import Pair, compared, verdict
 from danil.statistics.scorer import LOWER_IS_BETTER
 from danil.statistics.tables import read_predictions
+from danil.statistics.two_level import ENOUGH
 
 Runs = Sequence[str | Path] | Mapping[str, Sequence[str | Path]]
 
@@ -24,7 +25,7 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
     """Compare runs on their common test images, as plain JSON values.
 
     Runs whose recipes differ in nothing but the seed are one method. Methods trained with the same seeds are compared
-    seed by seed, others as independent.
+    seed by seed, others as independent; with fewer than three seeds of either, no method is called better.
 
     Keys: `metric` (the verdicts'), `images`, `groups`, `classes`, `resamples`, `seed`, `level`; `methods` (name →
     `runs`, `seeds`, `metrics`: name → `{value, low, high}` of the mean over seeds); `pairs` (`first`, `second`,
@@ -48,13 +49,11 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
     named = {name: [named[name][row] for row in rows] for name, rows in order.items()}
     seeds = {name: [seeds[name][row] for row in rows] for name, rows in order.items()}
     tables = {name: [read_predictions(predictions_file(path)) for path in paths] for name, paths in named.items()}
-    listed = list(seeds.values())
-    paired = None not in listed[0] and all(numbers == listed[0] for numbers in listed)
-    means, pairs = compared(tables, paired=paired, resamples=resamples, seed=seed)
+    means, pairs = compared(tables, seeds=seeds, resamples=resamples, seed=seed)
     known = tables[next(iter(tables))][0].labelled()
     if metric not in next(iter(means.values())):
         raise EvaluationError(f"`metric` is `{metric}`; known here: {', '.join(next(iter(means.values())))}.")
-    robust, told = robust_pairs(named, paired=paired, resamples=resamples, seed=seed)
+    robust, told = robust_pairs(named, seeds, resamples=resamples, seed=seed)
     document: Document = {
         "format": FORMAT,
         "metric": metric,
@@ -93,10 +92,11 @@ def notes(pairs: Sequence[Pair], grouped: bool) -> list[str]:
     if any(min(pair.seeds) < 2 for pair in pairs):
         told.append(
             "With one seed for a method its interval holds the chance of drawing test images only; train with other "
-            "seeds (at least 3) to know whether the method, not the training's luck, makes the difference."
+            f"seeds (at least {ENOUGH}) to know whether the method, not the training's luck, makes the difference."
         )
-    if any(min(pair.seeds) > 1 and not pair.paired for pair in pairs):
-        told.append("Methods were trained with different seeds and are compared as independent.")
+    apart = [f"{pair.first} and {pair.second}" for pair in pairs if min(pair.seeds) > 1 and not pair.paired]
+    if apart:
+        told.append(f"Trained with different seeds and so compared as independent: {'; '.join(apart)}.")
     if grouped:
         told.append(
             "McNemar's test takes images as independent, which they are not within a group; trust the intervals."

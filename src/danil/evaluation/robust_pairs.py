@@ -14,9 +14,9 @@ from danil.statistics.two_level import Difference
 
 
 def robust_pairs(
-    methods: Mapping[str, Sequence[Path]], *, paired: bool, resamples: int, seed: int
+    methods: Mapping[str, Sequence[Path]], seeds: Mapping[str, Sequence[int | None]], *, resamples: int, seed: int
 ) -> tuple[Document | None, list[str]]:
-    """Return every pair of methods under each condition, and notes.
+    """Return every pair of methods under each condition, and notes; `seeds` are the runs'.
 
     Keys: `images`, `size`, `settings`, `conditions` (`name`, `unit`, `methods`: name → metric → value, low, high;
     `pairs`: `first`, `second`, `differences`: metric → value, low, high, p, `p_holm` over the pairs). `None`, with a
@@ -42,7 +42,7 @@ def robust_pairs(
             method: [read_predictions(run / FOLDER / f"{condition['name']}.csv") for run in paths]
             for method, paths in methods.items()
         }
-        means, pairs = compared(tables, paired=paired, families=("confusion",), resamples=resamples, seed=seed)
+        means, pairs = compared(tables, seeds=seeds, families=("confusion",), resamples=resamples, seed=seed)
         rows.append({key: condition[key] for key in ("name", "unit")} | paired_row(means, pairs))
     return {key: first[key] for key in ("images", "size", "settings")} | {"conditions": rows}, []
 

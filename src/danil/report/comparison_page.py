@@ -8,7 +8,7 @@ from danil.report.card import TextTable, cautions, counted, data_facts
 from danil.report.charts import compared_curves
 from danil.report.differences import difference_table, method_table
 from danil.report.drawing import Chart
-from danil.report.measures import SHOWN
+from danil.report.measures import title
 from danil.report.page import write_page
 from danil.report.record import RunRecord, read_record
 from danil.report.robustness import compared_section
@@ -81,7 +81,7 @@ def summary(comparison: Mapping[str, Any]) -> list[str]:
     corrected = len(comparison["pairs"])
     return [
         f"{counted(len(comparison['methods']), 'method')} from {counted(trainings, 'training')}, tested on the same "
-        f"{counted(comparison['images'], 'image')}. Verdicts are about {SHOWN[comparison['metric']][0]}"
+        f"{counted(comparison['images'], 'image')}. Verdicts are about {title(comparison['metric'])}"
         + (f", corrected (Holm) for {corrected} pairs." if corrected > 1 else "."),
     ]
 
@@ -98,7 +98,7 @@ def mcnemar_table(comparison: Mapping[str, Any]) -> TextTable:
         ]
         for pair in comparison["pairs"]
     ]
-    head = ["pair", f"p, {SHOWN[metric][0]}", "corrected (Holm)", "McNemar's p, by pair of runs"]
+    head = ["pair", f"p, {title(metric)}", "corrected (Holm)", "McNemar's p, by pair of runs"]
     return TextTable("Tests", head, rows)
 
 

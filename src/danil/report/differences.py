@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from danil.report.card import TextTable, counted
-from danil.report.measures import SHOWN, spanned
+from danil.report.measures import SHOWN, spanned, title
 
 OWN_SCALE = {"nll", "brier"}
 """Metrics that are not shares: their differences are drawn each at its own scale."""
@@ -37,12 +37,13 @@ class DifferenceTable:
 def difference_table(comparison: Mapping[str, Any], pair: Mapping[str, Any]) -> DifferenceTable:
     """Return a row per metric, the second method in front, so that the difference reads as a change of it."""
     names = [pair["second"], pair["first"]]
-    found = {key: pair["differences"][key] for key in SHOWN if known(pair["differences"].get(key))}
+    shown = dict.fromkeys([*SHOWN, comparison["metric"]])
+    found = {key: pair["differences"][key] for key in shown if known(pair["differences"].get(key))}
     shares = [reach(entry) for key, entry in found.items() if key not in OWN_SCALE]
     most = max([*shares, 1e-6])
     rows = [
         DifferenceRow(
-            SHOWN[key][0],
+            title(key),
             [spanned(comparison["methods"][name]["metrics"][key]) for name in names],
             entry["value"],
             entry["low"],
@@ -73,15 +74,15 @@ def sentence(text: str) -> str:
 
 def method_table(comparison: Mapping[str, Any]) -> TextTable:
     """Return a row per method: seeds and headline metrics, the best method by the comparison's metric first."""
-    keys = [key for key in SHOWN if key in {"accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "ece"}]
     metric, methods = comparison["metric"], comparison["methods"]
+    keys = list(dict.fromkeys(["accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "ece", metric]))
     sign = 1 if metric in comparison["lower_is_better"] else -1
     order = sorted(methods, key=lambda name: sign * (methods[name]["metrics"][metric]["value"] or 0))
     rows = [
         [name, seeds(methods[name]["seeds"]), *(spanned(methods[name]["metrics"][key]) for key in keys)]
         for name in order
     ]
-    return TextTable("Mean over seeds, with intervals", ["method", "seeds", *(SHOWN[key][0] for key in keys)], rows)
+    return TextTable("Mean over seeds, with intervals", ["method", "seeds", *(title(key) for key in keys)], rows)
 
 
 def seeds(numbers: Sequence[int | None]) -> str:

@@ -23,6 +23,11 @@ SHOWN: Mapping[str, tuple[str, str]] = {
 """Metrics on the page, in order: key → name and what it says; `metrics.json` holds more."""
 
 
+def title(key: str) -> str:
+    """Return a metric's name for people, also of one that the page does not show by itself."""
+    return SHOWN[key][0] if key in SHOWN else key.replace("_", " ").capitalize()
+
+
 @dataclass(frozen=True)
 class Measure:
     """Hold one metric: its value, its 95 % interval where there is one, and what a constant classifier reaches."""

@@ -11,7 +11,7 @@ from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Predictions, PredictionsError
 from danil.statistics.scorer import LOWER_IS_BETTER
-from danil.statistics.two_level import Difference, difference, two_level
+from danil.statistics.two_level import ENOUGH, Difference, difference, two_level
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check_same_classes(first: Predictions, other: Predictions) -> None:
 def compared(
     methods: Mapping[str, Sequence[Predictions]],
     *,
-    paired: bool = True,
+    seeds: Mapping[str, Sequence[int | None]] | None = None,
     families: Sequence[str] = ("confusion", "probability", "ranking"),
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -81,8 +81,8 @@ def compared(
 
     Args:
         methods: name → predictions, one table per seed.
-        paired: the i-th tables of two methods share a seed, where both have equally many; then the spread of their
-            differences counts. Off, seeds are independent.
+        seeds: name → the seed of each table. Two methods with the same seeds in the same order are paired: the spread
+            of their differences counts; any others are independent. Default: 0, 1, 2, …
         families: which metrics (`danil.statistics.scorer`).
         resamples: draws of groups, the same for all tables.
         seed: of the draws.
@@ -100,23 +100,19 @@ def compared(
     groups = len(set(tables[0].groups))
     metrics = [metric for metric in found[0] if not metric.startswith("class_")]
     rows = {name: [row for row, owner in enumerate(names) if owner == name] for name in methods}
+    trained = seeds or {name: range(len(found)) for name, found in rows.items()}
 
     def stack(name: str, metric: str) -> Bootstrap:
         chosen = [found[row][metric] for row in rows[name]]
         return Bootstrap(np.array([one.point for one in chosen]), np.stack([one.samples for one in chosen], axis=1))
 
     means = {name: {metric: two_level([stack(name, metric)], groups) for metric in metrics} for name in methods}
-    pairs = [
-        Pair(
-            first,
-            second,
-            (len(rows[first]), len(rows[second])),
-            paired and len(rows[first]) == len(rows[second]),
-            {metric: difference(stack(first, metric), stack(second, metric), groups, paired) for metric in metrics},
-            [mcnemar_p(tables[a], tables[b]) for a, b in zip(rows[first], rows[second], strict=False)],
-        )
-        for first, second in combinations(methods, 2)
-    ]
+    pairs: list[Pair] = []
+    for first, second in combinations(methods, 2):
+        paired = None not in trained[first] and list(trained[first]) == list(trained[second])
+        found_in = {name: difference(stack(first, name), stack(second, name), groups, paired) for name in metrics}
+        p_values = [mcnemar_p(tables[a], tables[b]) for a, b in zip(rows[first], rows[second], strict=False)]
+        pairs.append(Pair(first, second, (len(rows[first]), len(rows[second])), paired, found_in, p_values))
     return means, holm(pairs, metrics)
 
 
@@ -149,7 +145,10 @@ def holm(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[Pair]:
 
 
 def verdict(pair: Pair, metric: str = "macro_f1", pairs: int = 1, level: float = LEVEL) -> str:
-    """Return the comparison in one sentence; a difference is claimed only where Holm's p-value is below 1 − level."""
+    """Return the comparison in one sentence.
+
+    A method is called better only where both have `ENOUGH` seeds and Holm's p-value is below 1 − level.
+    """
     found = pair.differences[metric]
     name = metric.replace("_f1", "-F1").replace("_", " ")
     first, second = pair.seeds
@@ -158,6 +157,8 @@ def verdict(pair: Pair, metric: str = "macro_f1", pairs: int = 1, level: float =
     if np.isnan(found.low):
         return f"no difference can be computed: {name} is undefined in too many resamples, {seeds}"
     span = f"Δ {name} {signed(found.value)} [{signed(found.low)}, {signed(found.high)}], {seeds}{alone}"
+    if min(pair.seeds) < ENOUGH:
+        return f"no verdict on the methods from fewer than {ENOUGH} seeds each: {span}"
     if not found.p_holm < 1 - level:
         covered = found.low <= 0 <= found.high
         return f"no difference shown: {span}" + ("" if covered else f"; not significant after Holm over {pairs} pairs")
