@@ -19,15 +19,27 @@ from danil.report.drawing import drawn, series
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
+Names = tuple[str, str, str, str]
+
+
+def measured(records: Sequence[Record]) -> dict[Names, list[dict[str, Any]]]:
+    """Return suite, data set, backbone and method → the logs that hold the gradient ratio."""
+    logs: dict[Names, list[dict[str, Any]]] = {}
+    for record in records:
+        if any(value is not None for value in record.log.get("gradient_ratio", [])):
+            names = (record.suite, record.dataset[0], record.backbone[1], record.method[1])
+            logs.setdefault(names, []).append(record.log)
+    return logs
+
+
 def gradients(records: Sequence[Record]) -> str:
     """Draw the gradient ratio by epoch and return the picture as Markdown; nothing where no record holds it."""
-    logs: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if "gradient_ratio" in record.log:
-            logs.setdefault(f"{record.method[1]}, {record.dataset[0]}", []).append(record.log)
+    logs = measured(records)
+    several = len({(suite, backbone) for suite, _, backbone, _ in logs}) > 1
 
     def draw(axes: Axes) -> None:
-        for place, (name, each) in enumerate(logs.items()):
+        for place, ((suite, dataset, backbone, method), each) in enumerate(logs.items()):
+            name = f"{method}, {dataset}" + (f" ({suite}, {backbone})" if several else "")
             ratio = np.array([log["gradient_ratio"] for log in each], dtype=float)
             axes.plot(
                 each[0]["epoch"], np.nanmean(ratio, axis=0), marker="o", markersize=3.5, label=name, **series(place)

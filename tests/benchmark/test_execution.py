@@ -81,6 +81,14 @@ def test_a_record_of_other_code_is_finished_only_where_that_is_allowed(finished,
     assert is_finished(cells[0], tmp_path, any_code=True)
 
 
+def test_a_cell_planned_with_other_code_fails_and_leaves_no_record(finished, tmp_path):
+    cell = replace(finished[0][0], code="of this morning")
+    (outcome,) = run_cells([cell], results=tmp_path / "results", work=tmp_path / "work")
+    assert outcome.status == "failed"
+    assert "the code changed since the suite was planned" in outcome.reason
+    assert not cell.record_path(tmp_path / "results").exists()
+
+
 def test_a_failed_cell_is_told_at_the_end_and_the_others_finish(suite_file, tmp_path):
     text = suite_file.read_text().replace("seeds = [0, 1]", "seeds = [0]")
     suite_file.write_text(text + '\n[[methods]]\nname = "wrong"\nsettings = ["train.accelerator=nothing"]\n')

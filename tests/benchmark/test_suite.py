@@ -6,6 +6,7 @@ import pytest
 
 from danil.benchmark import SuiteError, cells_of, code_version, read_suite
 from danil.benchmark.cell import cell_from
+from danil.benchmark.suite import check_as_planned
 from danil.data.fake import write_fake
 
 MORE = """
@@ -30,6 +31,15 @@ def test_only_keeps_the_cells_with_the_text_in_their_name(suite_file):
     assert [cell.seed for cell in cells_of(read_suite(suite_file), ["base-1"])] == [1]
     with pytest.raises(SuiteError, match="no cell"):
         cells_of(read_suite(suite_file), ["vgg"])
+
+
+def test_two_names_for_one_training_are_refused(suite_file):
+    twin = '[[methods]]\nname = "again"\nsettings = ["objective.name=base"]\n'
+    suite_file.write_text(suite_file.read_text() + twin)
+    with pytest.raises(
+        SuiteError, match="`dermoscopy-test_resnet-base-0` and `dermoscopy-test_resnet-again-0` are one"
+    ):
+        cells_of(read_suite(suite_file))
 
 
 @pytest.mark.parametrize(
@@ -65,6 +75,14 @@ def test_the_digest_follows_recipe_data_and_code_but_not_where_the_data_lie(suit
         digests.add(cells_of(read_suite(suite_file))[0].digest)
         suite_file.write_text(text)
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("name", "words"), [("code", "the code changed"), ("data", "the data of `synthetic:")])
+def test_a_cell_is_trained_with_the_code_and_the_data_it_was_planned_with_or_not_at_all(suite_file, name, words):
+    cell = cells_of(read_suite(suite_file))[0]
+    check_as_planned(cell)
+    with pytest.raises(SuiteError, match=words):
+        check_as_planned(dataclasses.replace(cell, **{name: "of this morning"}))
 
 
 def test_a_cell_comes_back_from_its_description(suite_file, tmp_path):

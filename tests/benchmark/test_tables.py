@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from danil.benchmark import RecordError, grids, read_records, rendered
-from danil.benchmark.grid import paper_table, paper_value
+from danil.benchmark.grid import Entry, paper_table, paper_value
 from danil.benchmark.records import packed, unpacked
+from danil.benchmark.tables import explained
+from danil.statistics.two_level import Difference
 
 DANIL = {"method": ["danil", "Base+DANIL"]}
 
@@ -111,6 +113,38 @@ def test_records_on_other_images_are_refused(tmp_path, add_record):
     add_record(labels, labels, seed=1, test_digest="u")
     with pytest.raises(RecordError, match="not on the same test images"):
         grids(read_records(tmp_path / "results"))
+
+
+def test_records_trained_on_other_images_are_refused(tmp_path, add_record):
+    labels = [0, 1] * 20
+    add_record(labels, labels)
+    add_record(labels, labels, data="other", **DANIL)
+    with pytest.raises(RecordError, match="not on the same training images"):
+        grids(read_records(tmp_path / "results"))
+
+
+def test_seeds_of_one_method_with_other_recipes_are_refused_and_the_keys_named(tmp_path, add_record):
+    labels = [0, 1] * 20
+    recipe = {"seed": 0, "data": {"size": 64, "source": "here"}, "train": {"epochs": 10}}
+    add_record(labels, labels, recipe=recipe)
+    add_record(labels, labels, seed=1, recipe={**recipe, "seed": 1, "data": {"size": 64, "source": "there"}})
+    grids(read_records(tmp_path / "results"), resamples=10)
+    add_record(labels, labels, seed=2, recipe={**recipe, "train": {"epochs": 30, "lr": 1}})
+    with pytest.raises(RecordError, match=r"differ in `train.epochs`, `train.lr`\."):
+        grids(read_records(tmp_path / "results"))
+
+
+@pytest.mark.parametrize(
+    ("low", "p_holm", "words"),
+    [
+        (0.001, 0.24, "no difference shown (p = 0.05 or more after Holm)"),
+        (-0.001, 0.24, "no difference shown"),
+        (0.001, 0.04, "better"),
+    ],
+)
+def test_an_interval_without_0_that_is_not_significant_after_holm_is_explained(low, p_holm, words):
+    found = Difference(0.008, low, 0.015, 0.03, p_holm)
+    assert explained(Entry((0, 1, 2), found, None, to_base=found, shared=(0, 1, 2))) == words
 
 
 def test_an_unknown_metric_and_a_damaged_or_absent_record_are_told(tmp_path, add_record):

@@ -67,7 +67,8 @@ def grids(records: Sequence[Record], metric: str = "macro_f1", resamples: int = 
     differences of the grid.
 
     Raises:
-        RecordError: two records of one cell, records of one data set on different images, or an unknown metric.
+        RecordError: two records of one cell, records of one data set on different images, seeds of one method with
+            different recipes, or an unknown metric.
     """
     suites = sorted({record.suite for record in records})
     return [grid([record for record in records if record.suite == name], metric, resamples) for name in suites]
@@ -81,7 +82,7 @@ def grid(records: Sequence[Record], metric: str, resamples: int) -> Grid:
         if record.seed in by_key.setdefault(key, {}):
             raise RecordError(f"`{record.path}` and `{by_key[key][record.seed].path}` are records of one cell.")
         by_key[key][record.seed] = record
-    check_same_images(records)
+    check_alike(records)
     entries: dict[Key, Entry] = {}
     for dataset, backbone in dict.fromkeys(key[:2] for key in by_key):
         methods = {key[2]: runs for key, runs in by_key.items() if key[:2] == (dataset, backbone)}
@@ -104,16 +105,35 @@ def grid(records: Sequence[Record], metric: str, resamples: int) -> Grid:
     )
 
 
-def check_same_images(records: Sequence[Record]) -> None:
-    """Refuse records of one data set that were scored on different images, labels or groups."""
-    first: dict[str, Record] = {}
+def check_alike(records: Sequence[Record]) -> None:
+    """Refuse records of one data set on different images, and seeds of one method with different recipes."""
+    of_data: dict[str, Record] = {}
+    of_method: dict[Key, Record] = {}
     for record in records:
-        other = first.setdefault(record.dataset[0], record)
-        if record.test_digest != other.test_digest:
+        other = of_data.setdefault(record.dataset[0], record)
+        if (record.test_digest, record.data) != (other.test_digest, other.data):
+            where = f"{record.part} images" if record.test_digest != other.test_digest else "training images"
             raise RecordError(
-                f"`{record.path}` and `{other.path}` are not on the same {record.part} images. "
+                f"`{record.path}` and `{other.path}` are not on the same {where}. "
                 "Run the suite's cells on the same data and split."
             )
+        other = of_method.setdefault((record.dataset[0], record.backbone[0], record.method[0]), record)
+        mine, theirs = decided(record.recipe), decided(other.recipe)
+        odd = [key for key in dict.fromkeys([*mine, *theirs]) if mine.get(key) != theirs.get(key)]
+        if odd:
+            raise RecordError(
+                f"`{record.path}` and `{other.path}` are seeds of one method, but their recipes differ in "
+                f"{', '.join(f'`{key}`' for key in odd)}. Delete the record of the older suite and run its cell again."
+            )
+
+
+def decided(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the recipe's `section.key` → value, but for the seed and for where the data lie."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        name = prefix + key
+        flat |= decided(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return {name: value for name, value in flat.items() if name not in {"seed", "data.source"}}
 
 
 def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resamples: int) -> dict[str, Entry]:

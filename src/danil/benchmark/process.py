@@ -17,6 +17,7 @@ from pathlib import Path
 
 from danil.benchmark.cell import cell_from
 from danil.benchmark.records import made_record, write_record
+from danil.benchmark.suite import check_as_planned
 from danil.data.atomic import write_atomically
 from danil.evaluation import evaluate_run
 from danil.training import Interrupted, train_run
@@ -41,20 +42,25 @@ def main() -> int:
 
 
 def run_cell(folder: Path) -> None:
-    """Train the cell, evaluate it and write `record.json` beside its run."""
+    """Train the cell, evaluate it and write `record.json` beside its run.
+
+    Raises:
+        SuiteError: the code or the data are not those that the cell was planned with.
+    """
     description = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     cell = cell_from(description, folder)
+    check_as_planned(cell)
     clock, processor = time.monotonic(), processor_seconds()
     spent = spent_before(folder)
     try:
         run = train_run(cell.recipe, folder / "run", resume=True, quiet=True)
+        if run is not None and cell.part == "test":
+            evaluate_run(run.path)
     finally:
         used = [spent[0] + time.monotonic() - clock, spent[1] + processor_seconds() - processor]
         write_atomically(folder / "spent.json", json.dumps(used))
     if run is None:
         return
-    if cell.part == "test":
-        evaluate_run(run.path)
     write_record(folder / "record.json", made_record(cell, run, *spent_before(folder)))
     shutil.rmtree(run.path / "checkpoints")
 

@@ -93,6 +93,23 @@ def read_suite(path: str | Path) -> Suite:
     return suite
 
 
+def check_as_planned(cell: Cell) -> None:
+    """Refuse to train a cell with other code or other data than it was planned with; its record would name those.
+
+    Raises:
+        SuiteError: the code or the data changed since, or differ on this machine.
+        DataError: the data cannot be read.
+    """
+    changed = "the code" if code_version() != cell.code else ""
+    if not changed and describer()(cell.recipe)[0] != cell.data:
+        changed = f"the data of `{cell.recipe.data.source}`"
+    if changed:
+        raise SuiteError(
+            f"`{cell.name}`: {changed} changed since the suite was planned, or differ on this machine. "
+            "Start `danil benchmark` again; every machine of a cluster needs the same danil and the same data."
+        )
+
+
 def check_unique(path: str | Path, kind: str, names: Sequence[str]) -> None:
     """Refuse a name that stands twice."""
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -108,7 +125,7 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
         only: keep the cells whose name `dataset-backbone-method-seed` contains one of these texts.
 
     Raises:
-        SuiteError: nothing is left.
+        SuiteError: nothing is left, or two methods are the same training.
         RecipeError, DataError: a setting or a data set is wrong.
     """
     chosen = [factors for factors in combinations(suite) if kept(cell_name(*factors), only)]
@@ -136,7 +153,20 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
                 code=code,
             )
         )
+    check_no_twins(cells)
     return cells
+
+
+def check_no_twins(cells: Sequence[Cell]) -> None:
+    """Refuse cells under two names that are one training: they would share its folder."""
+    names: dict[str, str] = {}
+    for cell in cells:
+        other = names.setdefault(cell.digest, cell.name)
+        if other != cell.name:
+            raise SuiteError(
+                f"suite `{cell.suite}`: `{other}` and `{cell.name}` are one training: equal data, settings and seed. "
+                "Remove one of the two, or set what makes them differ."
+            )
 
 
 Factors = tuple[Dataset, Entry, Method, int]

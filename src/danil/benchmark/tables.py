@@ -96,7 +96,7 @@ def differences(grid: Grid) -> Table:
         names = (("dataset", dataset), ("backbone", backbone), ("method", method))
         paper = NOTHING if entry.paper_to_base is None else signed(entry.paper_to_base)
         p_values = (probability(found.p), probability(found.p_holm))
-        rows.append((*(grid.titles[name] for name in names), paper, interval(found), *p_values, verdict(entry)))
+        rows.append((*(grid.titles[name] for name in names), paper, interval(found), *p_values, explained(entry)))
     name = f"Differences to Base in {metric_name(grid)}"
     caption = f"{name}, same seeds and images. {grid.title} ({grid.part} part)"
     head = ("data", "backbone", "method", "paper", "ours [95 % interval]", "p", "p (Holm)", "verdict")
@@ -137,6 +137,15 @@ def verdict(entry: Entry) -> str:
     if not found.p_holm < 1 - LEVEL:
         return "no difference shown"
     return "better" if found.value > 0 else "worse"
+
+
+def explained(entry: Entry) -> str:
+    """Return the verdict, and why there is none where the interval, which is not corrected, excludes 0."""
+    found, word = entry.to_base, verdict(entry)
+    assert found is not None
+    if word == "no difference shown" and not found.low <= 0 <= found.high:
+        return f"{word} (p = {1 - LEVEL:.2g} or more after Holm)"
+    return word
 
 
 def cell(entry: Entry | None) -> str:
