@@ -133,7 +133,20 @@ def test_a_perfect_score_keeps_an_interval_of_some_width():
     assert found["metrics"]["accuracy"]["high"] == 1
     # Wilson's lower limit at 40 of 40
     assert found["metrics"]["accuracy"]["low"] == pytest.approx(1 / (1 + 1.959964**2 / 40))
-    assert any("no width, which is not certainty" in note for note in found["notes"])
+    assert found["metrics"]["macro_f1"] == {"value": 1, "low": None, "high": None}
+    (note,) = (note for note in found["notes"] if note.startswith("No interval for "))
+    assert "macro_f1" in note
+    assert "f1 of 0" in note
+    assert "which is not certainty" in note
+
+
+def test_images_of_one_group_have_no_intervals(made):
+    one = made(n=60)
+    table = Predictions.of(one.labels, one.probabilities, groups=["p"] * 60, classes=one.classes)
+    found = document(table)
+    assert all(entry["low"] is None and entry["high"] is None for entry in found["metrics"].values())
+    assert found["metrics"]["accuracy"]["value"] is not None
+    assert any("All images are of one group" in note for note in found["notes"])
 
 
 def test_temperature_and_thresholds_are_those_given_and_are_judged_on_these_labels(made):

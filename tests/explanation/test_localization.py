@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from danil.explanation import AttributionError, localization_run, map_scores, write_evidence
+from danil.explanation import AttributionError, evidence_run, localization_run, map_scores, write_evidence
 from danil.explanation.localization import take_statistics, untrained
 from danil.explanation.score_files import evidence_text
 from danil.objectives import response_maps
@@ -40,6 +40,17 @@ def test_maps_that_look_at_the_same_place_in_every_image_gain_nothing():
     assert (scores["in_evidence"] > scores["evidence_area"]).any()
     np.testing.assert_allclose(scores["evidence_gain"], 0, atol=1e-12)
     np.testing.assert_allclose(scores["distractor_gain"], 0, atol=1e-12)
+
+
+def test_masks_follow_the_fundus_preparation_of_each_photograph_as_evidence_scores_do(tmp_path):
+    source = "synthetic:fundus?images=12&size=96"
+    folder = untrained_run(tmp_path / "dil", source, 48, predictions=False, objective="dil")
+    assert open_run(folder.path).recipe.data.preprocess == "fundus"
+    table, _ = localization_run(folder.path, limit=4, seeds=1)
+    rows = table[(table["network"] == "trained") & (table["map"] == "truth")]
+    expected = evidence_run(folder.path, limit=4)
+    for name in ("evidence_area", "distractor_area"):
+        np.testing.assert_allclose(rows[name], expected[name])
 
 
 @pytest.fixture(scope="module")

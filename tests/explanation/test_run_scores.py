@@ -75,5 +75,6 @@ def test_missing_scores_are_left_out_and_a_column_of_them_has_no_interval():
     assert found.loc["some", "images"] == 2
     assert found.loc["some", "low"] == 1
     assert np.isnan(found.loc["none", "low"])
+    assert np.isnan(score_intervals(pd.DataFrame({"a": [1.0, 2.0]}), ["x", "x"]).loc["a", "low"])
     with pytest.raises(ValueError, match="one group for each row"):
         score_intervals(pd.DataFrame({"a": [1.0]}), ["x", "y"])

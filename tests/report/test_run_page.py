@@ -11,6 +11,7 @@ from danil.report import write_run_report
 from danil.report.card import shared_groups
 from danil.report.gallery import gallery_rows
 from danil.report.record import read_record
+from danil.report.sections import subgroup_section
 from danil.runs import RunError
 from danil.statistics.predictions import Predictions
 
@@ -198,3 +199,21 @@ def test_without_a_validation_part_the_page_says_that_nothing_was_chosen(report)
     text = report.read_text()
     assert "No temperature was fitted and no confidence was chosen: there are no predictions on a validation" in text
     assert "No thresholds were chosen: " in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(None, False), (None, False)], "None could be tested."),
+        ([(0.3, False), (None, False)], "Flagged: none of the 1 tested; 1 not tested."),
+        ([(0.01, True), (0.6, False)], "Flagged: sex f; 0 not tested."),
+    ],
+)
+def test_subgroups_that_were_not_tested_are_not_said_to_be_alike(rows, words):
+    metric = {"value": 0.5, "low": None, "high": None}
+    row = {"column": "sex", "images": 6, "groups": 6, "metrics": {"accuracy": metric, "macro_f1": metric}}
+    found = [
+        {**row, "value": name, "gap": -0.4, "gap_alike": -0.4, "p_holm": p, "flagged": flagged}
+        for name, (p, flagged) in zip("fm", rows, strict=True)
+    ]
+    assert words in subgroup_section({"subgroups": found}).texts[0]

@@ -114,6 +114,16 @@ def test_verdicts_name_the_better_method_also_for_errors(made):
     assert verdict(pairs[0], "brier").startswith("strong is better than weak: Δ brier +0.")
 
 
+def test_the_interval_of_a_mean_stays_within_the_metrics_values():
+    tables = [hits([1] * 39 + [0]), hits([1] * 40), hits([1] * 35 + [0] * 5)]
+    means, _ = compared({"a": tables, "b": tables}, families=["confusion"], resamples=200)
+    accuracy = means["a"]["accuracy"]
+    assert accuracy.low < accuracy.value < accuracy.high == 1
+    perfect, _ = compared({"a": [hits([1] * 40)] * 3, "b": tables}, families=["confusion"], resamples=200)
+    assert perfect["a"]["accuracy"].value == 1
+    assert np.isnan(perfect["a"]["accuracy"].low)
+
+
 @pytest.mark.parametrize("seeds", [(1, 1), (2, 2), (2, 5)])
 def test_fewer_than_three_seeds_give_no_verdict_however_large_the_difference(made, seeds):
     truth = made(n=500).labels

@@ -13,7 +13,7 @@ from danil.benchmark.records import Record, RecordError
 from danil.evaluation.document import constant
 from danil.statistics.bootstrap import RESAMPLES, Bootstrap, bootstrap
 from danil.statistics.multiplicity import holm_corrected
-from danil.statistics.two_level import Difference, difference, two_level
+from danil.statistics.two_level import Difference, difference, method_mean
 
 BASE = "base"
 Key = tuple[str, str, str]
@@ -158,7 +158,7 @@ def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resampl
         shared = tuple(seed for seed in seeds if seed in methods.get(BASE, {}))
         row = {"dataset": record.dataset[0], "backbone": record.backbone[0], "metric": metric}
         printed, base = (paper_value(method=name, **row) for name in (record.paper or method, BASE))
-        entry = Entry(seeds, two_level([stack(method, seeds)], groups), printed)
+        entry = Entry(seeds, method_mean(stack(method, seeds), groups, metric), printed)
         if method != BASE and shared:
             paired = difference(stack(method, shared), stack(BASE, shared), groups, True)
             claimed = None if printed is None or base is None else printed - base

@@ -132,7 +132,7 @@ def measured(
     overall = {name: entry(values) for name, values in found.items() if not name.startswith("class_")}
     for name, errors in gap_errors(known, resamples=resamples, seed=seed).items():
         low, high = calibration_interval(found[name], errors)
-        overall[name] |= {"low": low, "high": high}
+        overall[name] |= plain({"low": low, "high": high})
     overall["accuracy"] = widened(overall["accuracy"], known.found == known.labels, codes)
     by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
     per_class: Document = {}
@@ -154,9 +154,10 @@ def measured(
 
 
 def entry(values: Bootstrap) -> dict[str, float | None]:
-    """Return a metric's value and interval."""
+    """Return a metric's value and interval; none where all resamples agree, which is not certainty."""
     low, high = values.interval()
-    return plain({"value": values.point, "low": low, "high": high})
+    bounds = {"low": low, "high": high} if low < high else {"low": None, "high": None}
+    return plain({"value": values.point, **bounds})
 
 
 def widened(value: Document, hits: Flags, codes: Integers) -> Document:

@@ -60,15 +60,25 @@ def label_notes(document: Mapping[str, Any]) -> list[str]:
 
 
 def interval_notes(document: Mapping[str, Any]) -> list[str]:
-    """Return sentences on few groups and intervals of no width."""
+    """Return sentences on few groups and missing intervals."""
+    if document["groups"] < 2:
+        return ["All images are of one group: nothing says how another would do, so there are no intervals."]
     notes: list[str] = []
     if document["groups"] < 2 * FEW:
         notes.append(f"Only {document['groups']} groups were drawn from: intervals are rough.")
     metrics: Mapping[str, Mapping[str, Any]] = document["metrics"]
-    flat = [name for name, found in metrics.items() if found["low"] is not None and found["low"] == found["high"]]
-    if flat:
+    without = [name for name, found in metrics.items() if alone(found)]
+    for name, row in document["per_class"].items():
+        bare = [key for key, found in row.items() if isinstance(found, Mapping) and alone(found)]
+        without += [f"{key} of {name}" for key in bare]
+    if without:
         notes.append(
-            f"Every resample gives the same {', '.join(flat)}: their intervals have no width, which is not certainty; "
-            "the interval of the accuracy says how sure it is."
+            f"No interval for {', '.join(without)}: the resamples all agree, which is not certainty, or too few define "
+            "it. The intervals of accuracy, recall and precision say how sure these are."
         )
     return notes
+
+
+def alone(found: Mapping[str, Any]) -> bool:
+    """Tell whether a metric has a value and no interval."""
+    return found["value"] is not None and found["low"] is None

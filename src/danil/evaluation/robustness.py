@@ -15,12 +15,12 @@ from danil.data import Images, loader, write_atomically
 from danil.data.manifest import Manifest
 from danil.evaluation.attack import Attack, attackable, pgd_images
 from danil.evaluation.corruptions import CONDITIONS, UNITS, Condition, corrupted
-from danil.evaluation.document import FORMAT, Document, entry
+from danil.evaluation.document import FORMAT, Document, entry, widened
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
 from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table, run_manifest
 from danil.runs.prediction import symmetries, tasked
-from danil.statistics.bootstrap import LEVEL, RESAMPLES, bootstrap
+from danil.statistics.bootstrap import LEVEL, RESAMPLES, bootstrap, group_codes
 from danil.statistics.predictions import Predictions
 from danil.statistics.tables import predictions_from_table
 from danil.statistics.two_level import difference
@@ -144,10 +144,12 @@ def label_loss(fitted: FittedClassifier, labels: Tensor) -> Callable[[Tensor], T
 def measured(conditions: Sequence[Condition], tables: Sequence[Predictions], resamples: int) -> list[Document]:
     """Return each condition's metrics with intervals, and its paired change against the clean images."""
     found = bootstrap(list(tables), resamples=resamples, families=("confusion",))
-    groups = len(set(tables[0].groups))
+    codes = group_codes(tables[0])
+    groups = int(codes.max()) + 1
     rows: list[Document] = []
-    for condition, values in zip(conditions, found, strict=True):
+    for condition, table, values in zip(conditions, tables, found, strict=True):
         metrics = {name: entry(values[name]) for name in METRICS}
+        metrics["accuracy"] = widened(metrics["accuracy"], table.found == table.labels, codes)
         changes: dict[str, Any] = {}
         for name in METRICS:
             one, clean = (

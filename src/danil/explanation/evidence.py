@@ -83,6 +83,7 @@ def score_intervals(
 
     Whole groups (patients, lesions) are drawn. To compare two networks give the difference of their scores, image by
     image: the interval is then a paired one, and the networks differ where it excludes 0. Missing scores are left out.
+    One group has no interval.
     """
     numbers = scores.select_dtypes("number")
     owners = np.arange(len(numbers)) if groups is None else pd.factorize(np.asarray(groups, dtype=str))[0]
@@ -102,6 +103,6 @@ def score_intervals(
     for place, mean in enumerate(means):
         usable = samples[~np.isnan(samples[:, place]), place]
         tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = np.quantile(usable, tails) if len(usable) else (np.nan, np.nan)
+        low, high = np.quantile(usable, tails) if len(usable) and len(sums) > 1 else (np.nan, np.nan)
         rows.append({"mean": mean, "low": low, "high": high, "images": int(known[:, place].sum())})
     return pd.DataFrame(rows, index=numbers.columns)

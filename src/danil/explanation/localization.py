@@ -8,10 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from danil.data.synthetic import SyntheticImages
 from danil.explanation.evidence import pointing, score_intervals, share_inside
 from danil.explanation.map_methods import RESPONSES, check_methods, further_maps
-from danil.explanation.run_scores import batches, scored_images, seen_mask
+from danil.explanation.run_scores import batches, masked_images, seen_masks
 from danil.models import BackboneError, WeightsError, create_model
 from danil.objectives import response_maps
 from danil.runs import FittedClassifier, RunError
@@ -53,15 +52,11 @@ def localization_run(
         AttributionError: a method is not known or not defined on the network.
     """
     check_methods(methods)
-    fitted, manifest = scored_images(run, data, limit)
-    store = manifest.store
-    if not isinstance(store, SyntheticImages):
-        raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
+    fitted, manifest, store = masked_images(run, data, limit)
     if len(fitted.classes) < 3:
         raise RunError(f"`{run}` has {len(fitted.classes)} classes: A⁺ and A⁻ are then one picture; 3 are needed.")
     parts = list(batches(fitted, manifest))
-    masks = [store.masks(str(path)) for path in manifest.table["path"]]
-    seen = [torch.stack([seen_mask(fitted, mask[kind]) for mask in masks]) for kind in (0, 1)]
+    seen = seen_masks(fitted, store, manifest.table["path"])
     keys = manifest.table[["path", "group"]].reset_index(drop=True)
     tables: list[pd.DataFrame] = []
     for name, models in networks(fitted, [prepared for _, prepared, _ in parts], seeds):

@@ -1,6 +1,6 @@
 """Scores of a run's explanations: on synthetic data against pixel masks, on any data by deletion and insertion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,21 +35,37 @@ def evidence_run(
         RunError: the run's data are not synthetic, so they have no masks.
         ValueError: the run has fewer than 3 classes.
     """
-    fitted, manifest = scored_images(run, data, limit)
-    store = manifest.store
-    if not isinstance(store, SyntheticImages):
-        raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
+    fitted, manifest, store = masked_images(run, data, limit)
     tables: list[pd.DataFrame] = []
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
-        shown = [(store.masks(str(path)), store.read(str(path))) for path in part.table["path"]]
-        evidence, distractors = (
-            torch.stack([seen_mask(fitted, masks[kind], image) for masks, image in shown]).to(prepared.device)
-            for kind in (0, 1)
-        )
+        evidence, distractors = (mask.to(prepared.device) for mask in seen_masks(fitted, store, part.table["path"]))
         scores = evidence_scores(maps, evidence, distractors, tolerance=tolerance)
         tables.append(pd.concat([part.table[["path", "group"]], scores], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def masked_images(
+    run: str | Path, data: str | None, limit: int | None
+) -> tuple[FittedClassifier, Manifest, SyntheticImages]:
+    """Return the run's network, its test images and their store, which knows pixel masks.
+
+    Raises:
+        RunError: the run's data are not synthetic.
+    """
+    fitted, manifest = scored_images(run, data, limit)
+    if not isinstance(manifest.store, SyntheticImages):
+        raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
+    return fitted, manifest, manifest.store
+
+
+def seen_masks(fitted: FittedClassifier, store: SyntheticImages, paths: Iterable[object]) -> tuple[Tensor, Tensor]:
+    """Return the images' masks of evidence and of distractors as the network sees them, each `(n, S, S)` boolean."""
+    shown = [(store.masks(str(path)), store.read(str(path))) for path in paths]
+    evidence, distractors = (
+        torch.stack([seen_mask(fitted, masks[kind], image) for masks, image in shown]) for kind in (0, 1)
+    )
+    return evidence, distractors
 
 
 def seen_mask(

@@ -102,7 +102,7 @@ def readable(name: str) -> str:
 def reliability_chart(predictions: Predictions, calibrated: Predictions | None = None) -> Chart:
     """Return how often predictions of each confidence are right, as given and with the temperature; images per bin."""
     tables = {"as trained": predictions} | ({} if calibrated is None else {"with temperature": calibrated})
-    found = {name: reliability(table, 10) for name, table in tables.items()}
+    found = {name: reliability(table) for name, table in tables.items()}
     most = max(item.images for item in found["as trained"])
 
     def draw(axes: Axes) -> None:

@@ -114,7 +114,9 @@ def subgroup_section(document: Mapping[str, Any] | None) -> Section | None:
         ]
         tables.append(TextTable(f"By {column}", [column, *head], rows))
     flagged = [f"{item['column']} {item['value']}" for item in found if item["flagged"]]
-    verdict = f"Flagged: {', '.join(flagged)}." if flagged else "No gap is larger than chance explains."
+    tested = sum(item["p_holm"] is not None for item in found)
+    told = ", ".join(flagged) if flagged else f"none of the {tested} tested"
+    verdict = f"Flagged: {told}; {len(found) - tested} not tested." if tested else "None could be tested."
     text = (
         "The gap is a subgroup's accuracy less that of all other images; the second gap compares images of the same "
         "labels, since another mix of classes alone makes one group easier. That one is tested, where there are 20 "

@@ -91,7 +91,10 @@ class Weighted(Protocol):
 def bootstrapped(
     scorers: Sequence[Weighted], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[dict[str, Bootstrap]]:
-    """Return the same for scorers over the same groups, e.g. of different images of these groups."""
+    """Return the same for scorers over the same groups, e.g. of different images of these groups.
+
+    Draws of a single group would all be alike: its samples are NaN, so that no interval comes of them.
+    """
     groups = scorers[0].groups
     size = max(1, min(256, CELLS // groups))
 
@@ -101,7 +104,10 @@ def bootstrapped(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         batches = list(pool.map(batch, range(-(-resamples // size))))
-    return [
-        {name: Bootstrap(point, np.concatenate([values[place][name] for values in batches])) for name, point in points}
-        for place, points in enumerate(scorer.point().items() for scorer in scorers)
-    ]
+    found: list[dict[str, Bootstrap]] = []
+    for place, scorer in enumerate(scorers):
+        samples = {name: np.concatenate([values[place][name] for values in batches]) for name in batches[0][place]}
+        if groups < 2:
+            samples = {name: np.full(one.shape, np.nan) for name, one in samples.items()}
+        found.append({name: Bootstrap(point, samples[name]) for name, point in scorer.point().items()})
+    return found

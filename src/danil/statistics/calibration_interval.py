@@ -43,11 +43,12 @@ class GapErrors:
 def calibration_interval(value: Bootstrap, errors: Bootstrap, level: float = LEVEL) -> tuple[float, float]:
     """Return the interval of a calibration error: down by the bins' errors, up to the percentile limit.
 
-    It errs on the wide side, most where the network is calibrated.
+    It errs on the wide side, most where the network is calibrated. NaN where the error's own interval is.
     """
-    point = float(value.point)
-    low = max(0.0, point - float(np.quantile(errors.samples, level)))
-    return low, max(point, float(value.interval(level)[1]))
+    point, high = float(value.point), float(value.interval(level)[1])
+    if np.isnan(high):
+        return high, high
+    return max(0.0, point - float(np.quantile(errors.samples, level))), max(point, high)
 
 
 def gap_errors(predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Bootstrap]:

@@ -11,7 +11,7 @@ from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Predictions, PredictionsError
 from danil.statistics.scorer import LOWER_IS_BETTER
-from danil.statistics.two_level import ENOUGH, Difference, difference, two_level
+from danil.statistics.two_level import ENOUGH, Difference, difference, method_mean
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def compared(
         chosen = [found[row][metric] for row in rows[name]]
         return Bootstrap(np.array([one.point for one in chosen]), np.stack([one.samples for one in chosen], axis=1))
 
-    means = {name: {metric: two_level([stack(name, metric)], groups) for metric in metrics} for name in methods}
+    means = {name: {metric: method_mean(stack(name, metric), groups, metric) for metric in metrics} for name in methods}
     pairs: list[Pair] = []
     for first, second in combinations(methods, 2):
         paired = None not in trained[first] and list(trained[first]) == list(trained[second])

@@ -20,6 +20,7 @@ from scipy import stats
 
 from danil.statistics.bootstrap import LEVEL, Bootstrap
 from danil.statistics.predictions import Floats
+from danil.statistics.scorer import LIMITS
 
 ENOUGH = 3
 """Seeds below which no verdict is given: how far trainings of one method differ is not known from fewer."""
@@ -41,6 +42,16 @@ def difference(first: Bootstrap, second: Bootstrap, groups: int, paired: bool) -
     if paired and len(first.point) == len(second.point):
         return two_level([Bootstrap(first.point - second.point, first.samples - second.samples)], groups)
     return two_level([first, Bootstrap(-second.point, -second.samples)], groups)
+
+
+def method_mean(values: Bootstrap, groups: int, metric: str) -> Difference:
+    """Return a method's mean over seeds with its interval, within the values that the metric can take; `p` is NaN.
+
+    There is no interval where all seeds and resamples agree, which is not certainty.
+    """
+    found = two_level([values], groups)
+    low, high = np.clip([found.low, found.high], *LIMITS.get(metric, (0.0, 1.0)))
+    return Difference(found.value, *((float(low), float(high)) if low < high else (np.nan, np.nan)), np.nan)
 
 
 def two_level(arms: Sequence[Bootstrap], groups: int, level: float = LEVEL) -> Difference:
