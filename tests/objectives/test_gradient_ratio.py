@@ -31,6 +31,24 @@ def test_without_wrong_images_the_measured_ratio_is_zero():
     assert terms.stats["gradient_ratio"] == 0
 
 
+def test_measuring_goes_backward_through_the_first_pass_once_with_and_without_wrong_images():
+    """Where that talks to other processes (SyncBatchNorm), all must do so alike."""
+    passes = []
+
+    class Synchronised(torch.nn.Module):
+        def forward(self, x):
+            if self.training and x.requires_grad:
+                x.register_hook(lambda gradient: passes.append(1))
+            return x
+
+    network, (images, _) = made(lambda: torch.nn.Sequential(plain()[0], Synchronised(), plain()[1:])), batch()
+    right = predictions(network, images)
+    for labels in (right, (right + 1) % 4):
+        passes.clear()
+        DistractorAware(measure_every=1)(network, images, labels)
+        assert len(passes) == 1
+
+
 def test_a_strength_sets_the_weight_so_that_the_ratio_of_gradient_norms_is_held():
     network, (images, _) = made(plain), batch()
     labels = half_wrong(network, images)

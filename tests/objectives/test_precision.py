@@ -1,11 +1,15 @@
 """Half precision keeps the direction of the gradient, and single precision its value."""
 
+import copy
+
 import pytest
 import timm
 import torch
+from lightning_fabric import Fabric
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from danil.objectives import DistractorAware
+from danil.objectives import DistractorAware, response_maps
 from objectives.networks import gradients, half_wrong
 from oracles import algorithm_one
 
@@ -50,6 +54,40 @@ def test_single_precision_equals_algorithm_one_in_double(name):
     ours, theirs = flat(gradients(terms.parts["distractor"] / 1e-5, network)), flat(expected.distraction_gradients)
     assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
     assert terms.total.item() == pytest.approx(expected.total.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("normalization", ["frozen", "coupled", "running"])
+def test_fabrics_true_precision_is_that_of_a_network_and_images_cast_by_hand(normalization):
+    network, images, labels = small("test_resnet")
+    twin = copy.deepcopy(network).bfloat16()
+    fabric = Fabric(accelerator="cpu", precision="bf16-true")
+    fabric.launch()
+    wrapped = fabric.setup(network)
+    objective = DistractorAware(normalization=normalization)
+    ours, theirs = objective(wrapped, images, labels), objective(twin, images.bfloat16(), labels)
+    fabric.backward(ours.total)
+    theirs.total.backward()
+    assert torch.equal(ours.parts["distractor"], theirs.parts["distractor"])
+    assert ours.parts["distractor"] > 0
+    for mine, its in zip(network.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(mine.grad, its.grad)
+    found = (response_maps(wrapped, images, labels), response_maps(twin, images.bfloat16(), labels))
+    assert torch.equal(*(maps.difference for maps in found))
+
+
+def test_fabrics_mixed_precision_reaches_the_second_pass_inside_its_autocast_only():
+    seen = []
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3))
+    network[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    fabric = Fabric(accelerator="cpu", precision="bf16-mixed")
+    fabric.launch()
+    wrapped, images = fabric.setup(network), torch.randn(4, 3, 8, 8)
+    labels = (network(images).argmax(1) + 1) % 3
+    seen.clear()
+    DistractorAware()(wrapped, images, labels)
+    with fabric.autocast():
+        DistractorAware()(wrapped, images, labels)
+    assert seen == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]
 
 
 def test_a_gradient_scaler_needs_to_scale_the_total_only():

@@ -131,6 +131,26 @@ def test_layers_without_running_statistics_use_the_first_passes_by_their_weight_
         DistractorAware()(network(False), images, labels)
 
 
+@pytest.mark.parametrize("variance", [1.0, 100.0])
+def test_a_layer_told_later_to_track_nothing_uses_the_first_passes_statistics_like_one_that_tracks(variance):
+    tracking, (images, _) = made(normalized), batch()
+    untracking = copy.deepcopy(tracking)
+    untracking[1].track_running_stats = False  # its buffers stay, and eval mode goes on using them
+    untracking[1].running_var.fill_(variance)
+    labels = half_wrong(tracking, images)
+    ours, theirs = (DistractorAware(0.01)(n, images, labels).total for n in (untracking, tracking))
+    torch.testing.assert_close(ours, theirs, **EXACT)
+    for mine, its in zip(gradients(ours, untracking), gradients(theirs, tracking), strict=True):
+        torch.testing.assert_close(mine, its, **EXACT)
+
+
+def test_a_layer_without_weight_told_later_to_track_nothing_is_refused():
+    network, (images, labels) = made(normalized), batch()
+    network[5].track_running_stats = False
+    with pytest.raises(ValueError, match="keeps no running statistics by which its call could be recognised"):
+        DistractorAware()(network, images, labels)
+
+
 def test_weight_standardisation_by_batch_norm_stays_differentiable():
     class Standardized(nn.Conv2d):
         def forward(self, x):

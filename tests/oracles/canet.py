@@ -1,4 +1,4 @@
-"""CANet's equations (METHOD §6), written out image by image and place by place."""
+"""CANet's equations (docs/method.md), written out image by image and place by place."""
 
 import math
 

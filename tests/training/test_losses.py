@@ -1,5 +1,8 @@
 """The latest loss of every image, and online batch selection in a run."""
 
+import signal
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +31,41 @@ def test_losses_are_those_of_each_image_alone_in_eval_mode():
     alone = [cross_entropy(model.eval()(images[row : row + 1]), labels[row : row + 1]) for row in (0, 1, 2, 4)]
     expected = torch.stack([*alone[:3], torch.tensor(0.0), alone[3]]).detach() * 5 / 4
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_every_module_is_left_in_its_own_mode_also_when_the_images_break_off(broken):
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 3)).train()
+    model[1].eval()
+
+    def batches():
+        yield torch.randn(3, 3, 2, 2), torch.tensor([0, 2, 1])
+        if broken:
+            raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable") if broken else nullcontext():
+        image_losses(model, CrossEntropy(), batches())
+    assert [module.training for module in model] == [True, False, True]
+    assert model.training
+
+
+def test_a_signal_during_the_refresh_of_all_losses_is_heeded_and_nothing_changes(tiny, tmp_path, monkeypatch):
+    whole = train_run(tiny(*SELECTION), tmp_path / "whole", quiet=True)
+    refresh, seen = training_loop.refresh_losses, []
+
+    def signalled(loop, training, sampler):
+        if training.position.epoch == 2:
+            signal.raise_signal(signal.SIGTERM)
+        refresh(loop, training, sampler)
+        seen.append(training.position.epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_loop, "refresh_losses", signalled)
+        with pytest.raises(Interrupted) as caught:
+            train_run(tiny(*SELECTION), tmp_path / "broken", quiet=True)
+    assert seen == [0]
+    assert "(epoch 3)" in caught.value.__notes__[0]
+    assert_bit_equal(whole, train_run(tiny(*SELECTION), tmp_path / "broken", resume=True, quiet=True))
 
 
 def test_losses_are_refreshed_every_so_many_epochs_and_the_table_is_in_the_checkpoint(tiny, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from danil.training.failures import others_named
 from danil.training.interruption import Requests
 from danil.training.log import Log
 from danil.training.saving import Saver, check_weights
-from danil.training.state import Position, Training
+from danil.training.state import Position, Training, restore_random_state
 
 ALONE = SimpleNamespace(world_size=1, is_global_zero=True)
 
@@ -90,6 +90,27 @@ def test_every_process_gets_its_own_random_state_back():
     for rank in (0, 1):
         plain.restore({**plain.state(), "random": states}, rank)
         assert (torch.rand(1).item(), random.random()) == numbers[rank]
+
+
+@pytest.mark.parametrize(("held", "device"), [(1, 0), (1, 3), (4, 2), (4, 0)])
+def test_of_the_gpus_the_own_ones_random_state_is_kept_and_put_back(monkeypatch, held, device):
+    """A run of now may go on with fewer GPUs; older checkpoints hold the states of all."""
+    states, put_back = [torch.full((4,), place, dtype=torch.uint8) for place in range(4)], []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: device)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: states[device])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", put_back.append)
+    saved = saving.random_state()
+    assert [torch.equal(one, states[device]) for one in saved["cuda"]] == [True]
+    restore_random_state({**saved, "cuda": states if held == 4 else saved["cuda"]})
+    assert torch.equal(put_back[0], states[device])
+
+
+def test_a_gpus_random_state_is_let_go_of_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: pytest.fail("there is no GPU"))
+    restore_random_state({**saving.random_state(), "cuda": [torch.zeros(16, dtype=torch.uint8)]})
 
 
 def test_weights_that_are_not_finite_are_not_saved():

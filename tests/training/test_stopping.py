@@ -14,6 +14,7 @@ from danil.data.fake import write_fake
 from danil.data.files import UnreadableImages
 from danil.objectives import Terms
 from danil.training import Interrupted, TrainingError, loop, run, train_run
+from danil.training.interruption import stop_requests
 from danil.training.log import Log
 from training.conftest import assert_bit_equal
 
@@ -94,6 +95,17 @@ def test_a_second_ctrl_c_leaves_at_once_and_says_where_the_run_stands(tiny, trai
     for words in ("stopped after step 5", "step 4 is saved", "no epoch is in the log yet", "--resume"):
         assert words in caught.value.__notes__[0]
     assert_bit_equal(trained, train_run(tiny("train.save_every=2"), tmp_path / "run", resume=True, quiet=True))
+
+
+def test_a_signal_handled_outside_of_python_is_left_to_its_handler(monkeypatch):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    getsignal = signal.getsignal
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else getsignal(number))
+    with stop_requests() as requests:
+        signal.raise_signal(signal.SIGINT)
+        assert getsignal(signal.SIGTERM) == before[1]
+    assert requests.number == signal.SIGINT
+    assert (getsignal(signal.SIGINT), getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize(("loss", "words"), [(0.5, "another process is not finite at step 7"), (float("nan"), "a.png")])

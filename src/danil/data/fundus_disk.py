@@ -1,4 +1,4 @@
-"""Preparing fundus photographs: find the retina's disk, crop to it, even out its colours (DIL-style, METHOD §6)."""
+"""Preparing fundus photographs: find the retina's disk, crop to it, even out its colours (DIL-style, docs/systems.md)."""
 
 from dataclasses import dataclass
 from typing import Any

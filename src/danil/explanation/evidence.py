@@ -28,7 +28,7 @@ def evidence_scores(maps: ResponseMaps, evidence: Tensor, distractors: Tensor, *
         tolerance: pixels by which the pointing game widens the mask.
 
     Raises:
-        ValueError: K < 3 (A⁺ and A⁻ are then one picture, METHOD §2), or shapes differ.
+        ValueError: K < 3 (A⁺ and A⁻ are then one picture), or shapes differ.
     """
     if maps.logits.shape[1] < 3:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""CANet's attention for joint grading of two diseases, on any backbone's last feature map (METHOD §6).
+"""CANet's attention for joint grading of two diseases, on any backbone's last feature map (docs/method.md, "CANet").
 
 Li et al., "CANet: Cross-disease Attention Network for Joint Diabetic Retinopathy and Diabetic Macular Edema Grading",
-IEEE TMI 2020; written from its equations as METHOD §6 states them. `canet_single` is the form for one disease.
+IEEE TMI 2020; written from its equations as docs/method.md states them. `canet_single` is the form for one disease.
 """
 
 from collections.abc import Mapping, Sequence

@@ -55,10 +55,11 @@ class BatchStatistics:
         norms = [m for m in modules if isinstance(m, _BatchNorm) and (m.training or m.running_mean is None)]
         self._opaque = [m for m in norms if compiled or (isinstance(m, SyncBatchNorm) and distributed_run())]
         for module in norms:
-            if module.running_mean is None and (module in self._opaque or not module.affine):
+            if _passed(module) is None and (module in self._opaque or not module.affine):
                 _refuse(module, "keeps no running statistics by which its call could be recognised")
         seen = [m for m in norms if m not in self._opaque]
-        self._keys = {_key(m.running_mean, m.weight) for m in seen}
+        both = [(_key(m.running_mean, m.weight), _key(_passed(m), m.weight)) for m in seen]
+        self._keys = {key: trained for evaluated, trained in both for key in (evaluated, trained)}
         self._tracking = [m for m in modules if m.training and _tracks(m)]
         self._records: dict[int, list[_Saved | _Written]] = defaultdict(list)
 
@@ -78,8 +79,7 @@ class BatchStatistics:
 
     def layer(self, running_mean: Tensor | None, weight: Tensor | None) -> int | None:
         """Return what a call of `batch_norm` shares with all of its layer, if that hands its statistics over."""
-        key = _key(running_mean, weight)
-        return key if key in self._keys else None
+        return self._keys.get(_key(running_mean, weight))
 
     def normalization(self) -> Callable[..., Tensor]:
         """Return a stand-in for `batch_norm` that uses these statistics as constants, call by call, for one pass."""
@@ -96,6 +96,7 @@ class BatchStatistics:
             eps: float = 1e-5,
         ) -> Tensor:
             key = _key(running_mean, weight)
+            key = self._keys.get(key, key)
             records = self._records.get(key, ())
             if calls[key] >= len(records):
                 if records and isinstance(records[0], _Written):
@@ -122,8 +123,8 @@ class BatchStatistics:
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        key = _key(running_mean, weight)
-        if not training or key not in self._keys or input.numel() <= input.shape[1]:  # the last: PyTorch's own error
+        key = self.layer(running_mean, weight)
+        if not training or key is None or input.numel() <= input.shape[1]:  # the last: PyTorch's own error
             return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         arguments: tuple[Any, ...] = (input, weight, bias, running_mean, running_var, True, momentum, eps)
         kernel: Any = torch.ops.aten._batch_norm_impl_index.default  # what `torch.batch_norm` calls
@@ -154,6 +155,11 @@ class BatchStatistics:
                 for buffer, value in zip((mean, variance), buffers, strict=True):
                     updated = value * (1 - factor) + buffer * factor if completed else value
                     buffer.data.copy_(updated)  # backward holds the buffer without reading it: no new version
+
+
+def _passed(module: _BatchNorm) -> Tensor | None:
+    """Return the running mean that the layer hands to `batch_norm` in train mode; in eval mode it hands what it has."""
+    return module.running_mean if module.track_running_stats else None
 
 
 def _key(running_mean: Tensor | None, weight: Tensor | None) -> int:

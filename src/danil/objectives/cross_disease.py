@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from danil.objectives.cross_entropy import CrossEntropy
+from danil.objectives.cross_entropy import base_loss
 from danil.objectives.image_loss import ImageLoss
 from danil.objectives.targets import matched_tasks
 from danil.objectives.terms import Logits, Targets
@@ -24,9 +24,10 @@ class CrossDisease(ImageLoss):
         base: the loss of each image and task; cross-entropy by default; class weights act by task, also here.
 
     Raises:
+        TypeError: `base` is no loss of each image.
         ValueError: `auxiliary_weight` is negative or not finite; later, the network has no auxiliary head for a task.
 
-    Reference: METHOD.md §6 (CANet, Li et al. 2020).
+    Reference: Li et al. 2020; docs/method.md, "CANet".
 
     Example:
         >>> logits = {"grade": torch.zeros(1, 4), "aux/grade": torch.zeros(1, 4)}
@@ -43,7 +44,7 @@ class CrossDisease(ImageLoss):
                 "auxiliary heads."
             )
         self.auxiliary_weight = auxiliary_weight
-        self.base = CrossEntropy() if base is None else base
+        self.base = base_loss(base)
 
     def per_image(self, logits: Logits, targets: Targets) -> Tensor:
         """Return the losses `(B,)`, summed over tasks."""
@@ -61,9 +62,9 @@ class CrossDisease(ImageLoss):
             losses.append(self.base.per_image({task: output}, own) + self.auxiliary_weight * auxiliary)
         return torch.stack(losses).sum(0)
 
-    def shares(self, losses: Tensor) -> Tensor:
+    def shares(self, losses: Tensor, known: Tensor | None = None) -> Tensor:
         """Return the base's shares."""
-        return self.base.shares(losses)
+        return self.base.shares(losses, known)
 
     def task_weight(self, task: str) -> float:
         """Return the base's weight of the task."""

@@ -81,8 +81,25 @@ class CrossEntropy(ImageLoss):
                 f"{logits.shape[1]} classes. Give one weight per class, in the order of the class list."
             )
         if weights.device != logits.device or weights.dtype != logits.dtype:
-            weights = self.class_weights[task] = weights.to(logits)
+            with torch.inference_mode(False):  # kept for steps whose graph must hold them
+                weights = self.class_weights[task] = weights.to(logits)
         return weights
+
+
+def base_loss(base: object) -> ImageLoss:
+    """Return the loss that another objective builds on: cross-entropy where `base` is `None`.
+
+    Raises:
+        TypeError: `base` is no `ImageLoss`.
+    """
+    if base is None:
+        return CrossEntropy()
+    if not isinstance(base, ImageLoss):
+        raise TypeError(
+            f"`base` is a {type(base).__name__}; a loss of each image is needed, an `ImageLoss`. In place of PyTorch's "
+            "cross-entropy use `CrossEntropy(class_weights=…, label_smoothing=…)` of danil.objectives."
+        )
+    return base
 
 
 def _checked_weights(task: str, values: Weights) -> Tensor:

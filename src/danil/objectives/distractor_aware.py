@@ -3,28 +3,40 @@
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from danil.objectives.batch_statistics import BatchStatistics
-from danil.objectives.cross_entropy import CrossEntropy
-from danil.objectives.distractors import Distractors, Rival, found_distractors
+from danil.objectives.cross_entropy import base_loss
+from danil.objectives.distractors import Distractors, Rival, distance_quantiles, found_distractors
 from danil.objectives.feature_layer import tensor_at
 from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
+from danil.objectives.inference import ordinary, ordinary_targets
 from danil.objectives.margins import Distance, Form, Formulation, map_differences, penalties, squared_distances
 from danil.objectives.ranks import global_count
 from danil.objectives.recall import Recall
+from danil.objectives.requirements import (
+    check_coupled,
+    check_images,
+    check_network,
+    choice,
+    number,
+    unwritten,
+    with_hard_labels,
+)
 from danil.objectives.row_operations import rows
 from danil.objectives.second_order import twice_differentiable
-from danil.objectives.second_pass import bare_module, eager, is_compiled, second_pass
-from danil.objectives.terms import Logits, Targets, Terms
+from danil.objectives.second_pass import bare_module, eager, is_compiled, received_images, second_pass
+from danil.objectives.targets import known_images
+from danil.objectives.terms import Logits, Targets, Terms, detached
 
 Normalization = Literal["frozen", "coupled", "running"]
 MapScale = Literal["sample", "batch"]
-QUANTILES = {"distance_q05": 0.05, "distance_median": 0.5, "distance_q95": 0.95}
+Passes = tuple[Logits, Tensor, dict[str, Distractors], dict[str, Tensor]]
+"""The first pass's logits and losses, the distractors found, and each task's d."""
 
 
 class DistractorAware(nn.Module):
@@ -35,13 +47,14 @@ class DistractorAware(nn.Module):
     `base`: 1/B, or 1/⌈ρB⌉ on the images that OHEM keeps. Class weights act on L⁺ only. With several tasks each has its
     own margin, averaged over the images whose label is known, times the base's task weight.
 
-    The defaults for `distance` and `map_scale` decide whether the term acts at all: see METHOD.md §3 in the docs, and
-    log `Terms.stats`: `share_wrong`, quantiles of d (NaN where no image is wrong), and `gradient_ratio` =
-    ‖∇λL_d‖/‖∇L⁺‖ at every `measure_every`-th step (NaN between).
+    The defaults for `distance` and `map_scale` decide whether the term acts at all: see docs/method.md, "The scale of
+    the distance", and log `Terms.stats`: `share_wrong`, quantiles of d (NaN where no image is wrong), and
+    `gradient_ratio` = ‖∇λL_d‖/‖∇L⁺‖ at every `measure_every`-th step (NaN between).
 
     Autocast: use it around the call as usual; margin, norm and 1/(d + ε) are in float32 at least. With fp16 and a
     gradient scaler, scale `Terms.total` only: A is taken from unscaled margins, so there is nothing to unscale.
     Distributed: DDP, plain or through Fabric; every rank takes part in the same collectives whatever its images.
+    Gradients at the images, or at anything before the network, hold the base loss only, but under `"coupled"`.
 
     Args:
         weight: λ ≥ 0; ignored with `strength`.
@@ -59,11 +72,13 @@ class DistractorAware(nn.Module):
         rival: the pseudo label. `"predicted"`: the arg-max, on wrong images; `"runner_up"`: the strongest wrong class,
             on every image.
         layer: take A at the output of the module of this name instead of at the input; C·H·W are then that output's.
-        measure_every: measure `gradient_ratio` every n steps, at about one more backward pass each; 0 for never
-            (with `strength`: 16).
+        measure_every: measure `gradient_ratio` every n steps, at about one more backward pass each, in which a compiled
+            network runs eagerly; 0 for never (with `strength`: 16).
 
     Raises:
-        ValueError: an argument is out of range, or `base` smooths labels; when called, a `layer` that does not fit.
+        TypeError: `base` is no loss of each image.
+        ValueError: an argument is out of range, or `base` smooths labels; when called, a `layer` that does not fit, or
+            images or a network at which maps cannot be taken, each with the way out.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
@@ -90,52 +105,68 @@ class DistractorAware(nn.Module):
         layer: str | None = None,
     ):
         super().__init__()
-        self.weight = _number("weight", weight, positive=False)
-        self.epsilon = _number("epsilon", epsilon, positive=True)
-        self.formulation: Formulation = _choice("formulation", formulation, Formulation)
-        self.normalization: Normalization = _choice("normalization", normalization, Normalization)
-        self.map_scale: MapScale = _choice("map_scale", map_scale, MapScale)
-        self.distance: Distance = _choice("distance", distance, Distance)
-        self.form: Form = _choice("form", form, Form)
-        self.rival: Rival = _choice("rival", rival, Rival)
+        self.weight = number("weight", weight, positive=False)
+        self.epsilon = number("epsilon", epsilon, positive=True)
+        self.formulation: Formulation = choice("formulation", formulation, Formulation)
+        self.normalization: Normalization = choice("normalization", normalization, Normalization)
+        self.map_scale: MapScale = choice("map_scale", map_scale, MapScale)
+        self.distance: Distance = choice("distance", distance, Distance)
+        self.form: Form = choice("form", form, Form)
+        self.rival: Rival = choice("rival", rival, Rival)
         self.detach = detach
         self.layer = layer
-        self.base = CrossEntropy() if base is None else _with_hard_labels(base)
+        self.base = with_hard_labels(base_loss(base))
         if strength is not None and detach:
             raise ValueError(
                 "`strength` has no meaning with `detach=True`: there is no gradient to scale. Give `weight`."
             )
         self.ratio = GradientRatio(
-            None if strength is None else _number("strength", strength, positive=True), measure_every
+            None if strength is None else number("strength", strength, positive=True), measure_every
         )
 
     def forward(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
         """Run the model on `images` `(B, C, H, W)`, then its wrong ones a second time, and return the loss."""
+        if torch.is_inference_mode_enabled():  # there nothing can be differentiated, not even for a map
+            check_network(model)
+            with torch.inference_mode(False), torch.no_grad():
+                return self.forward(model, ordinary(images), ordinary_targets(targets))
+        check_images(images, self.layer)
         bare = bare_module(model)
+        images = received_images(model, images)
+        passes = self._one_pass if self.normalization == "coupled" else self._two_passes
+        logits, losses, found, distances = passes(model, bare, images, targets)
         scale = global_count(images) if self.map_scale == "batch" else 1
-        if self.normalization == "coupled":
-            inputs = images if images.requires_grad else images.detach().requires_grad_()
-            graph = torch.is_grad_enabled()
-            with torch.enable_grad(), eager(), twice_differentiable(bare), tensor_at(bare, self.layer) as source:
-                logits: Logits = model(inputs)
-                losses, found = self._first_losses(logits, targets)
-                distances = self._distances(source(inputs), logits, found, graph)
-        else:
-            modules = list(bare.modules())
-            frozen = modules if self.normalization == "frozen" else []
-            compiled = is_compiled(model, modules)
-            statistics = BatchStatistics(frozen, compiled=compiled)
-            recall = Recall(modules, statistics, compiled=compiled)
-            with statistics.caught(images), recall.recorded(images):
-                logits = model(images)
-            losses, found = self._first_losses(logits, targets)
-            distances = self._second_distances(bare, modules, images, recall, found)
         distances = {task: d / scale**2 for task, d in distances.items()}
         return self._terms(bare, logits, targets, losses, found, distances)
 
+    def _one_pass(self, model: nn.Module, bare: nn.Module, images: Tensor, targets: Targets) -> Passes:
+        """Run the images once, in a graph that holds their maps as well."""
+        check_coupled(list(bare.modules()))
+        graph, inputs = torch.is_grad_enabled(), images
+        if self.layer is None and not images.requires_grad:
+            inputs = images.detach().requires_grad_()
+        with torch.enable_grad(), eager(), twice_differentiable(bare), tensor_at(bare, self.layer) as source:
+            logits: Logits = model(inputs.clone())  # the network may write to what it receives
+            losses, found = self._first_losses(logits, targets)
+            distances = self._distances(source(inputs), logits, found, graph)
+        return logits if graph else detached(logits), losses, found, distances
+
+    def _two_passes(self, model: nn.Module, bare: nn.Module, images: Tensor, targets: Targets) -> Passes:
+        """Run the images, and then the wrong ones again."""
+        modules, due = list(bare.modules()), self.ratio.due()
+        compiled = is_compiled(model, modules) and not due
+        statistics = BatchStatistics(modules if self.normalization == "frozen" else [], compiled=compiled)
+        recall = Recall(modules, statistics, compiled=compiled)
+        # A step to be measured goes backward through its first pass twice, which compiled code may not allow.
+        with eager() if due else nullcontext(), unwritten(images), statistics.caught(images), recall.recorded(images):
+            logits: Logits = model(images)
+        losses, found = self._first_losses(logits, targets)
+        return logits, losses, found, self._second_distances(bare, modules, images, recall, found)
+
     def _first_losses(self, logits: Logits, targets: Targets) -> tuple[Tensor, dict[str, Distractors]]:
         losses = self.base.per_image(logits, targets)
-        return losses, found_distractors(logits, targets, self.base.shares(losses.detach()), self.base, self.rival)
+        shares = self.base.shares(losses.detach(), known_images(targets))
+        return losses, found_distractors(logits, targets, shares, self.base, self.rival)
 
     def _second_distances(
         self,
@@ -188,47 +219,16 @@ class DistractorAware(nn.Module):
         distances: Mapping[str, Tensor],
     ) -> Terms:
         """Put both parts together, at the set λ or at the λ that holds the strength."""
-        loss = self.base.reduce(losses)
+        loss = self.base.reduce(losses, known_images(targets))
         each = [(found[t].weights * penalties(d, self.epsilon, self.form)).sum() for t, d in distances.items()]
         penalty = torch.stack(each).sum() if each else loss * 0
-        norms = self.ratio.measured(loss, penalty, list(bare.parameters()))
+        # A term of 0 needs no backward, which would talk to other ranks once more than theirs do.
+        norms = self.ratio.measured(loss, penalty if each else penalty.detach(), list(bare.parameters()))
         weight = self.weight if self.ratio.strength is None else self.ratio.weight().to(penalty)
         parts = {self.base.part: loss, "distractor": weight * penalty}
-        stats = {"share_wrong": share_wrong(logits, targets), **_quantiles(loss, distances)}
+        stats = {"share_wrong": share_wrong(logits, targets), **distance_quantiles(loss, distances)}
         if self.ratio.every:
             stats["gradient_ratio"] = loss.new_tensor(math.nan) if norms is None else weight * norms[1] / norms[0]
         if self.ratio.strength is not None:
             stats["distractor_weight"] = torch.as_tensor(weight)
         return Terms(loss + parts["distractor"], logits, parts, stats, losses.detach())
-
-
-def _quantiles(like: Tensor, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not distances:
-        return {name: like.new_tensor(math.nan) for name in QUANTILES}
-    values = torch.cat([d.detach() for d in distances.values()])
-    levels = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
-    return dict(zip(QUANTILES, values.quantile(levels), strict=True))
-
-
-def _choice(name: str, value: Any, choices: Any) -> Any:
-    if value not in get_args(choices):
-        raise ValueError(f"`{name}` is {value!r}; one of {', '.join(map(repr, get_args(choices)))} is needed.")
-    return value
-
-
-def _number(name: str, value: float, *, positive: bool) -> float:
-    if not (math.isfinite(value) and (value > 0 or (value == 0 and not positive))):
-        raise ValueError(f"`{name}` is {value}; a finite number {'> 0' if positive else '≥ 0'} is needed.")
-    return value
-
-
-def _with_hard_labels(base: ImageLoss) -> ImageLoss:
-    smoothing = next(
-        (m.label_smoothing for m in base.modules() if isinstance(m, CrossEntropy) and m.label_smoothing), 0
-    )
-    if smoothing:
-        raise ValueError(
-            f"`base` has `label_smoothing={smoothing}`: a smoothed label has no single class, so A⁺ and A⁻ are "
-            "undefined. Use `label_smoothing=0` with DistractorAware."
-        )
-    return base

@@ -1,5 +1,7 @@
 """Which images of a batch enter the distractor-aware loss, and with which pseudo labels."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +14,7 @@ from danil.objectives.targets import UNKNOWN, matched_tasks
 from danil.objectives.terms import Logits, Targets
 
 Rival = Literal["predicted", "runner_up"]
+QUANTILES = {"distance_q05": 0.05, "distance_median": 0.5, "distance_q95": 0.95}
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,12 @@ def found_distractors(
         weights = base.task_weight(task) * shares[images] * (len(labels) / known.sum().clamp_min(1))
         found[task] = Distractors(images, labels[images], rivals[images], weights)
     return found
+
+
+def distance_quantiles(like: Tensor, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return quantiles of d over all tasks, by name; NaN, of the kind of `like`, where no image enters L_d."""
+    if not distances:
+        return {name: like.new_tensor(math.nan) for name in QUANTILES}
+    values = torch.cat([d.detach() for d in distances.values()])
+    levels = torch.tensor(list(QUANTILES.values()), dtype=values.dtype, device=values.device)
+    return dict(zip(QUANTILES, values.quantile(levels), strict=True))

@@ -36,11 +36,17 @@ class GradientRatio(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("norms", torch.zeros(2))
 
+    def due(self) -> bool:
+        """Say whether the coming step is measured: its first pass is then gone through backward twice."""
+        if not self.every or not torch.is_grad_enabled():
+            return False
+        return int(self.steps) % self.every == 0 or (self.strength is not None and not bool(self.norms[1]))
+
     def measured(self, loss: Tensor, penalty: Tensor, parameters: Sequence[Tensor]) -> Tensor | None:
         """Return this step's norms of both gradients, `(2,)`, where the step is due, else `None`; count the step."""
         if not self.every or not torch.is_grad_enabled():
             return None
-        due = int(self.steps) % self.every == 0 or (self.strength is not None and not bool(self.norms[1]))
+        due = self.due()
         self.steps += 1
         if not due:
             return None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from danil.objectives.targets import UNKNOWN, matched_tasks
+from danil.objectives.targets import UNKNOWN, known_images, matched_tasks
 from danil.objectives.terms import Logits, Targets, Terms
 
 
@@ -22,8 +22,15 @@ class ImageLoss(nn.Module):
         """Return the attached losses `(B,)`, in float32 or wider, whose plain mean is the unselected batch's loss."""
         raise NotImplementedError(f"{type(self).__name__} is an ImageLoss and must define `per_image`.")
 
-    def shares(self, losses: Tensor) -> Tensor:
-        """Return each image's share of the batch's loss, `(B,)`, constants ≥ 0 that sum to 1, given detached losses."""
+    def shares(self, losses: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return each image's share of the batch's loss, `(B,)`, constants ≥ 0.
+
+        Here 1/B each, whatever is known: `per_image` makes up for labels that are not.
+
+        Args:
+            losses: `(B,)`, as `per_image` returns them, detached.
+            known: `(B,)` bool, which images have a label; by default all have.
+        """
         return torch.full_like(losses, 1 / max(len(losses), 1))
 
     def task_weight(self, task: str) -> float:
@@ -31,15 +38,15 @@ class ImageLoss(nn.Module):
         del task
         return 1.0
 
-    def reduce(self, losses: Tensor) -> Tensor:
-        """Return the batch's scalar loss, Σᵢ shareᵢ · lossᵢ."""
-        return (self.shares(losses.detach()) * losses).sum()
+    def reduce(self, losses: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return the batch's scalar loss, Σᵢ shareᵢ · lossᵢ; `known` as for `shares`."""
+        return (self.shares(losses.detach(), known) * losses).sum()
 
     def forward(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
         """Run the model once on `images` `(B, C, H, W)` and return its loss."""
         logits: Logits = model(images)
         losses = self.per_image(logits, targets)
-        total = self.reduce(losses)
+        total = self.reduce(losses, known_images(targets))
         stats = {"share_wrong": share_wrong(logits, targets)}
         return Terms(total, logits, {self.part: total}, stats, losses.detach())
 

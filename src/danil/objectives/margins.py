@@ -1,4 +1,4 @@
-"""The mathematics of the distractor-aware loss, as pure functions of tensors (METHOD.md §1–3)."""
+"""The mathematics of the distractor-aware loss, as pure functions of tensors (docs/method.md, "What is computed")."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -51,6 +51,9 @@ def map_differences(
         rivals: their pseudo labels, `(n,)`.
         formulation: see above.
         graph: keep the graph of the gradient, so that it can be differentiated with respect to the parameters.
+
+    Raises:
+        ValueError: the logits do not depend differentiably on `inputs`.
     """
     every = len(images) == len(logits)
     chosen = widened(logits if every else logits[images])
@@ -58,9 +61,27 @@ def map_differences(
         losses = [margins(chosen, labels, rivals)]
     else:
         losses = [functional.cross_entropy(chosen, classes, reduction="none") for classes in (labels, rivals)]
-    maps = [torch.autograd.grad(loss.sum(), inputs, create_graph=graph, retain_graph=True)[0] for loss in losses]
+    maps = [input_gradient(loss.sum(), inputs, graph) for loss in losses]
     difference = widened(maps[0]) if len(maps) == 1 else widened(maps[0]) - widened(maps[1])
     return difference if every else difference[images]
+
+
+def input_gradient(loss: Tensor, inputs: Tensor, graph: bool = False) -> Tensor:
+    """Return the gradient of a scalar at `inputs`, differentiable again when `graph` is true; the loss keeps its graph.
+
+    Raises:
+        ValueError: the loss does not depend differentiably on `inputs`.
+    """
+    gradient: Tensor | None = None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss, inputs, create_graph=graph, retain_graph=True, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "the logits do not depend differentiably on the tensor that response maps are taken at: part of the "
+            "network runs under `torch.no_grad()` or detaches a tensor. Let gradients through, or name with `layer=` a "
+            "module behind that part."
+        )
+    return gradient
 
 
 def squared_distances(differences: Tensor, distance: Distance) -> Tensor:
@@ -77,7 +98,7 @@ def penalties(distances: Tensor, epsilon: float, form: Form) -> Tensor:
 
 def gradient_norm(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """Return the Euclidean norm of the gradient of a scalar, detached; the graph and every `.grad` stay as they are."""
-    if not value.requires_grad:
+    if not value.requires_grad or not parameters:
         return torch.zeros_like(value)
     gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
     present = [g for g in gradients if g is not None]  # pyright: ignore[reportUnnecessaryComparison]

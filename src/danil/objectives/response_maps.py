@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from danil.objectives.feature_layer import tensor_at
-from danil.objectives.margins import strongest_rivals, widened
-from danil.objectives.second_pass import bare_module, eager, switched_modes
+from danil.objectives.inference import ordinary
+from danil.objectives.margins import input_gradient, strongest_rivals, widened
+from danil.objectives.requirements import check_images, check_network
+from danil.objectives.second_pass import bare_module, eager, received_images, switched_modes
 from danil.objectives.targets import UNKNOWN, matched_tasks
 from danil.objectives.terms import Logits
 
@@ -52,8 +54,11 @@ def response_maps(
             output's shape.
 
     Raises:
-        ValueError: `task` is needed or unknown, labels do not fit the logits, or there is no such `layer`.
+        ValueError: `task` is needed or unknown, labels do not fit the logits, there is no such `layer`, the images are
+            not of a floating dtype, or the logits do not depend differentiably on them.
     """
+    check_images(images, layer)
+    check_network(model)
     bare = bare_module(model)
     with (
         torch.inference_mode(False),
@@ -63,9 +68,10 @@ def response_maps(
         eager(),
         tensor_at(bare, layer) as source,
     ):
-        inputs = images.detach().clone().requires_grad_()
-        logits = _head(bare(inputs), task)
+        inputs = received_images(model, ordinary(images).detach()).requires_grad_(layer is None)
+        logits = _head(bare(inputs.clone()), task)  # the network may write to what it receives
         place = source(inputs)
+        labels, rivals = ordinary(labels), None if rivals is None else ordinary(rivals)
         for name, classes in (("labels", labels), ("rivals", labels if rivals is None else rivals)):
             _check(name, logits, classes)
         chosen = strongest_rivals(logits, labels) if rivals is None else rivals
@@ -75,7 +81,7 @@ def response_maps(
 
 def _gradient(logits: Tensor, classes: Tensor, place: Tensor) -> Tensor:
     loss = functional.cross_entropy(widened(logits), classes, reduction="sum")
-    return widened(torch.autograd.grad(loss, place, retain_graph=True)[0])
+    return widened(input_gradient(loss, place))
 
 
 def _head(logits: Logits, task: str | None) -> Tensor:

@@ -85,6 +85,11 @@ ROW_WISE: dict[Any, Callable[..., bool]] = {
 """Function → whether this call treats images one by one; its first argument alone, or all in it, depends on images."""
 
 
+_OPENING: frozenset[Any] = frozenset(
+    {Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage}
+)
+
+
 def rows(images: Tensor, chosen: Tensor) -> Tensor:
     """Return a copy of the chosen images in the memory format of all."""
     if images.dim() != 4 or images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
@@ -100,8 +105,9 @@ def reads_an_attribute(func: Any) -> bool:
 
 
 def opens_memory(func: Any) -> bool:
-    """Say whether it hands out or sets memory that can change without a new version: `.data`, an array of NumPy's."""
-    return getattr(func, "__self__", None) is Tensor.data or func is Tensor.numpy
+    """Say whether it hands out or sets memory that can change without a new version: `.data`, an array, an address."""
+    owner = getattr(func, "__self__", None)
+    return func in _OPENING or owner is Tensor.data or owner is Tensor.__cuda_array_interface__
 
 
 def precision(device: str) -> torch.dtype | None:

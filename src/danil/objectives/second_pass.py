@@ -25,9 +25,27 @@ def bare_module(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: parameters are sharded (FSDP) or the network is replicated over threads (DataParallel).
     """
+    return _unwrapped(model)[-1]
+
+
+def received_images(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the images as the bare network receives them: Fabric's wrapper casts them to its parameters' precision."""
+    *wrappers, bare = _unwrapped(model)
+    if not images.is_floating_point() or not any("_FabricModule" in _names(wrapper) for wrapper in wrappers):
+        return images
+    return images.to(next((p.dtype for p in bare.parameters() if p.is_floating_point()), images.dtype))
+
+
+def _names(model: nn.Module) -> set[str]:
+    return {base.__name__ for base in type(model).__mro__}
+
+
+def _unwrapped(model: nn.Module) -> list[nn.Module]:
+    """Return the model and what its wrappers hold in turn, the bare network last."""
+    found = [model]
     while True:
-        names = {base.__name__ for base in type(model).__mro__}
-        if names & _SHARDED or any(_SHARDED & {b.__name__ for b in type(m).__mro__} for m in model.children()):
+        names = _names(model)
+        if names & _SHARDED or any(_SHARDED & _names(child) for child in model.children()):
             raise ValueError(
                 "the network is sharded by FSDP, whose parameters exist only inside its own forward; the "
                 "distractor-aware loss runs part of the batch a second time, in which ranks without a wrong image "
@@ -41,8 +59,9 @@ def bare_module(model: nn.Module) -> nn.Module:
             )
         attribute = next((_WRAPPERS[name] for name in _WRAPPERS if name in names), None)
         if attribute is None:
-            return model
+            return found
         model = getattr(model, attribute)
+        found.append(model)
 
 
 def is_compiled(model: nn.Module, modules: Sequence[nn.Module]) -> bool:

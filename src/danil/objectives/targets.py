@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from danil.objectives.terms import Logits, Targets
@@ -41,6 +42,12 @@ def matched_tasks(logits: Logits, targets: Targets) -> dict[str, tuple[Tensor, T
             f"no head for {missing or 'an empty mapping'}. Name at least one task, and only tasks the network has."
         )
     return {task: _checked(task, logits[task], labels) for task, labels in targets.items()}
+
+
+def known_images(targets: Targets) -> Tensor:
+    """Return which images have a known label, for any of the tasks, `(B,)` bool."""
+    labels = [targets] if isinstance(targets, Tensor) else list(targets.values())
+    return torch.stack([one != UNKNOWN for one in labels]).any(0)
 
 
 def _described(value: object) -> str:

@@ -13,6 +13,11 @@ Logits = Tensor | Mapping[str, Tensor]
 """`(B, K)`, or task → `(B, K)`; auxiliary heads under `aux/<task>`."""
 
 
+def detached(logits: Logits) -> Logits:
+    """Return the same logits without their graph."""
+    return logits.detach() if isinstance(logits, Tensor) else {task: z.detach() for task, z in logits.items()}
+
+
 @dataclass(frozen=True)
 class Terms:
     """Hold what an objective made of one batch.

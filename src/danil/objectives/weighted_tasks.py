@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from danil.objectives.cross_entropy import CrossEntropy
+from danil.objectives.cross_entropy import base_loss
 from danil.objectives.image_loss import ImageLoss
 from danil.objectives.targets import matched_tasks
 from danil.objectives.terms import Logits, Targets
@@ -21,6 +21,10 @@ class WeightedTasks(ImageLoss):
     Args:
         weights: task → finite number ≥ 0.
         base: the loss of each image and task; cross-entropy by default.
+
+    Raises:
+        TypeError: `base` is no loss of each image.
+        ValueError: a weight is negative or not finite; later, a task has no weight.
 
     Example:
         >>> loss = WeightedTasks({"grade": 1.0, "edema": 0.5})
@@ -38,7 +42,7 @@ class WeightedTasks(ImageLoss):
                     f"`weights[{task!r}]` is {weight}; a finite number ≥ 0 is needed. Use 0 to mute a task."
                 )
         self.weights = dict(weights)
-        self.base = CrossEntropy() if base is None else base
+        self.base = base_loss(base)
 
     def per_image(self, logits: Logits, targets: Targets) -> Tensor:
         """Return Σ_tasks weight · the base's losses, `(B,)`."""
@@ -47,9 +51,9 @@ class WeightedTasks(ImageLoss):
             [self.task_weight(task) * self.base.per_image({task: z}, {task: y}) for task, (z, y) in pairs.items()]
         ).sum(0)
 
-    def shares(self, losses: Tensor) -> Tensor:
+    def shares(self, losses: Tensor, known: Tensor | None = None) -> Tensor:
         """Return the base's shares."""
-        return self.base.shares(losses)
+        return self.base.shares(losses, known)
 
     def task_weight(self, task: str) -> float:
         """Return the weight of the task."""

@@ -9,6 +9,8 @@ import torch
 
 from danil.data.cores import cores
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
 
 def check_cores(workers: int, available: int | None = None) -> None:
     """Warn where more threads or worker processes were asked for than there are cores.
@@ -39,11 +41,15 @@ def deterministic(wanted: bool) -> Generator[None]:
         yield
         return
     was, tuned = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    unset = WORKSPACE not in os.environ
+    os.environ.setdefault(WORKSPACE, ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was)
+        torch.use_deterministic_algorithms(was, warn_only=warned)
         torch.backends.cudnn.benchmark = tuned
+        if unset:
+            os.environ.pop(WORKSPACE, None)

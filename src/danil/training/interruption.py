@@ -29,7 +29,10 @@ class Requests:
 
 @contextmanager
 def stop_requests(requests: Requests | None = None) -> Generator[Requests]:
-    """Yield what collects SIGINT and SIGTERM instead of dying at once; a second Ctrl-C stops immediately."""
+    """Yield what collects SIGINT and SIGTERM instead of dying at once; a second Ctrl-C stops immediately.
+
+    A signal whose handler was not installed from Python is left to it: Python could not put that handler back.
+    """
     requests = Requests() if requests is None else requests
     if threading.current_thread() is not threading.main_thread():
         yield requests
@@ -40,7 +43,8 @@ def stop_requests(requests: Requests | None = None) -> Generator[Requests]:
             raise KeyboardInterrupt
         requests.number = requests.number or number
 
-    old = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not None]
+    old = {number: signal.signal(number, remember) for number in ours}
     try:
         yield requests
     finally:

@@ -103,12 +103,16 @@ def run_epoch(loop: Loop, training: Training) -> None:
 
 
 def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> None:
-    """Tell the sampler the loss of every image, each as this epoch shows it first, each process its share of them."""
+    """Tell the sampler the loss of every image, each as this epoch shows it first, each process its share of them.
+
+    A signal leaves before the sampler has been told anything: resumed, the run begins this again.
+    """
     rank, ranks = loop.fabric.global_rank, loop.fabric.world_size
     loop.images.epoch = training.position.epoch
     rows = np.arange(len(loop.images))[rank::ranks]
     batches = loader(loop.images, rows, batch_size=64, workers=loop.recipe.data.workers)
-    pairs = ((loop.normalize(batch.images), prepared_targets(loop, batch)) for batch in batches)
+    heeded = heeding(loop, training, batches)
+    pairs = ((loop.normalize(batch.images), prepared_targets(loop, batch)) for batch in heeded)
     with loop.fabric.autocast():
         losses = image_losses(training.model, training.objective, pairs)
     sampler.update(*gathered_losses(loop.fabric, torch.from_numpy(rows), losses, -(-len(loop.images) // ranks)))

@@ -1,6 +1,7 @@
 """The latest loss of every training image, for samplers that draw by loss."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,26 @@ def image_losses(model: nn.Module, objective: nn.Module, batches: Iterable[tuple
     """
     loss = objective.base if isinstance(objective, DistractorAware) else objective
     assert isinstance(loss, ImageLoss)
-    was_training = model.training
-    model.eval()
     logits: list[Logits] = []
     targets: list[Targets] = []
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for images, labels in batches:
             logits.append(model(images))
             targets.append(labels)
-    model.train(was_training)
     return loss.per_image(joined(logits), joined(targets))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Put the model in eval mode inside; after it, each module is in its own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()  # timm's LeViT drops a cache of parameters in a `train` of its own
+        for module, training in modes:
+            module.training = training
 
 
 def joined(parts: list[Any]) -> Any:

@@ -87,11 +87,11 @@ class Training:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the state of every random generator a network or a library may draw from."""
+    """Return the state of every random generator a network or a library may draw from; of GPUs, this process's own."""
     kind, keys, place, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
         "python": random.getstate(),
         "numpy": [str(kind), keys, int(place), int(has_gauss), float(gauss)],
     }
@@ -100,8 +100,8 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: Mapping[str, Any]) -> None:
     """Put every random generator back."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and torch.cuda.is_available():  # older checkpoints hold the states of all devices
+        torch.cuda.set_rng_state(state["cuda"][min(torch.cuda.current_device(), len(state["cuda"]) - 1)])
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, keys, place, has_gauss, cached = state["numpy"]

@@ -1,0 +1,120 @@
+"""What cannot have response maps is refused in words, and what can is not."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from danil.objectives import (
+    CrossDisease,
+    CrossEntropy,
+    DistractorAware,
+    HardExamples,
+    WeightedTasks,
+    requirements,
+    response_maps,
+)
+from objectives.networks import batch, half_wrong, made, normalized, plain
+
+EXACT = {"rtol": 1e-9, "atol": 1e-12}
+NORMALIZATIONS = ["frozen", "coupled", "running"]
+
+
+class Behind(nn.Module):
+    """Do something to the images, then run a network on them."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before, self.trunk = before, plain()
+
+    def forward(self, x):
+        return self.trunk(self.before(x))
+
+
+@pytest.mark.parametrize("base", [nn.CrossEntropyLoss(), functional.cross_entropy, DistractorAware()])
+@pytest.mark.parametrize(
+    "objective",
+    [DistractorAware, HardExamples, CrossDisease, lambda base: WeightedTasks({"": 1.0}, base)],
+    ids=["distractor_aware", "hard_examples", "cross_disease", "weighted_tasks"],
+)
+def test_a_base_that_gives_no_loss_per_image_is_refused_at_once(objective, base):
+    with pytest.raises(TypeError, match=r"`base` is .*use `CrossEntropy\(class_weights=…, label_smoothing=…\)`"):
+        objective(base=base)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_whole_numbers_as_images_are_refused_but_where_maps_are_taken_behind_their_conversion(normalization):
+    network = made(lambda: Behind(lambda x: x.double() / 255))
+    images = (batch()[0] * 40 + 128).clamp(0, 255).byte()
+    labels = half_wrong(network, images)
+    with pytest.raises(ValueError, match=r"`images` is torch.uint8; .*images.float\(\) / 255"):
+        DistractorAware(normalization=normalization)(network, images, labels)
+    with pytest.raises(ValueError, match=r"`images` is torch.uint8"):
+        response_maps(network, images, labels)
+    ours = DistractorAware(0.01, normalization=normalization, layer="trunk.0")
+    at_layer = DistractorAware(0.01, normalization=normalization, layer="0")
+    torch.testing.assert_close(
+        ours(network, images, labels).total, at_layer(network.trunk, images.double() / 255, labels).total, **EXACT
+    )
+    assert response_maps(network, images, labels, layer="trunk.0").truth.shape == (6, 6, 8, 8)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("part", ["head", "all"])
+def test_logits_without_a_derivative_at_the_images_are_refused(normalization, part):
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk, self.head = plain(), nn.Linear(4, 4)
+
+        def forward(self, x):
+            with torch.no_grad():
+                features = self.trunk(x)
+            return self.head(features.relu() if part == "head" else features.detach())
+
+    network, (images, _) = made(Features), batch()
+    if part == "all":
+        network.head.requires_grad_(False)
+    labels = (network(images).argmax(1) + 1) % 4
+    with pytest.raises(ValueError, match=r"do not depend differentiably .*`torch.no_grad\(\)`.*`layer=`"):
+        DistractorAware(normalization=normalization)(network, images, labels)
+    with pytest.raises(ValueError, match="do not depend differentiably"):
+        response_maps(network, images, labels)
+
+
+@pytest.mark.parametrize("layer", [None, "trunk.0"])
+def test_a_network_that_writes_to_its_images_is_refused_where_they_are_used_again_and_works_elsewhere(layer):
+    writing, copying = made(lambda: Behind(lambda x: x.sub_(0.5))), made(lambda: Behind(lambda x: x - 0.5))
+    images, _ = batch()
+    labels = half_wrong(copying, images)
+    for normalization in ("frozen", "running"):
+        with pytest.raises(ValueError, match="writes to `images` in place"):
+            DistractorAware(normalization=normalization, layer=layer)(writing, images.clone(), labels)
+    given = images.clone()
+    ours, theirs = (
+        DistractorAware(0.01, normalization="coupled", layer=layer)(n, given, labels).total for n in (writing, copying)
+    )
+    torch.testing.assert_close(ours, theirs, **EXACT)
+    maps = [response_maps(network, given, labels, layer=layer).difference for network in (writing, copying)]
+    torch.testing.assert_close(*maps, **EXACT)
+    assert torch.equal(given, images)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_a_network_without_trainable_parameters_has_a_loss_at_any_strength(normalization):
+    network, (images, _) = made(normalized).requires_grad_(False), batch()
+    labels = half_wrong(network, images)
+    expected = CrossEntropy()(network, images, labels).total
+    terms = DistractorAware(strength=0.1, normalization=normalization)(network, images, labels)
+    torch.testing.assert_close(terms.total, expected, **EXACT)
+
+
+def test_coupled_synchronised_statistics_are_refused_in_a_distributed_run(monkeypatch):
+    network, (images, labels) = nn.SyncBatchNorm.convert_sync_batchnorm(made(normalized)), batch()
+    objective = DistractorAware(normalization="coupled")
+    objective(network, images, labels)
+    monkeypatch.setattr(requirements, "distributed_run", lambda: True)
+    with pytest.raises(ValueError, match="Use normalization='frozen' or 'running'"):
+        objective(network, images, labels)
+    objective(network.eval(), images, labels)
+    objective(made(normalized), images, labels)
