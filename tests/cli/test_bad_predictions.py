@@ -122,6 +122,35 @@ def test_an_impossible_wish_is_named(danil, tmp_path, words, expected):
     assert not (run / "metrics.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--out", "results"], ["`--out` goes with `--data` or a table"]),
+        (["--validation", "held.csv"], ["`--validation` goes with a table"]),
+        (["--map", "a=mel"], ["`--map` goes with `--data`"]),
+        (["--limit", "5"], ["`--limit` goes with `--robustness`"]),
+        (["--robustness", "--sensitivity", "0.9", "--by", "age"], ["leave out `--sensitivity` and `--by`"]),
+        (["--robustness", "--resamples", "300"], ["leave out `--resamples`"]),
+        (["--robustness", "--data", "clinic.csv"], ["leave out `--data`"]),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(danil, tmp_path, words, expected):
+    run = run_folder(tmp_path / "run", table())
+    answer = danil("evaluate", run, *words)
+    said = " ".join(answer.err.replace("│", " ").split())
+    assert answer.code == 2, answer
+    assert all(word in said for word in expected), answer.err
+    assert not (run / "metrics.json").exists()
+
+
+def test_a_table_of_predictions_predicts_no_other_cohort(danil, tmp_path):
+    table().to_csv(tmp_path / "test.csv", index=False)
+    for words in (["--data", "clinic.csv"], ["--data", "clinic.csv", "--map", "a=mel"]):
+        answer = danil("evaluate", tmp_path / "test.csv", *words)
+        assert answer.code == 2
+        assert "`--data` predicts with a run" in " ".join(answer.err.replace("│", " ").split())
+
+
 def test_thresholds_of_a_table_need_other_images(danil, tmp_path):
     table().to_csv(tmp_path / "test.csv", index=False)
     table().assign(path=lambda rows: "held/" + rows["path"]).to_csv(tmp_path / "held.csv", index=False)

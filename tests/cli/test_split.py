@@ -50,6 +50,7 @@ def test_what_cannot_be_kept_is_said(danil, tmp_path, source):
         (["--folds", 1], "`k` is 1"),
         (["--folds", 3, "--kind", "official"], "cannot be `official`"),
         (["--test", 1.5], "`test` is 1.5"),
+        (["--seed", -1], "--seed"),
     ],
 )
 def test_a_split_that_cannot_be_writes_nothing(danil, tmp_path, source, words, told):

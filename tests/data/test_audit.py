@@ -12,7 +12,8 @@ from PIL import Image
 
 from danil.data import DataError, audit_data, read_source, write_audit, write_split
 from danil.data.audit_columns import column_records
-from danil.data.audit_split import group_overlap, random_split
+from danil.data.audit_findings import class_findings
+from danil.data.audit_split import Classes, group_overlap, random_split
 from danil.data.files import FileImages
 from danil.data.manifest import assembled
 from data.pictures import TWINS, texture
@@ -133,6 +134,13 @@ def test_tiny_and_uneven_classes_are_told():
     assert found.classes.imbalance == pytest.approx(100 / 9)
     told = [finding.severity for finding in found.findings if finding.check == "class_counts"]
     assert told == ["warning", "note"]
+
+
+def test_class_names_that_differ_only_in_letter_case_are_found():
+    held = Classes("dx", {"Mel": 20, "mel": 30, "nv": 40}, 2.0, 0)
+    (found,) = class_findings(held)
+    assert (found.check, found.severity) == ("class_names", "warning")
+    assert found.sentence == "2 classes (`Mel`, `mel`) differ only in letter case."
 
 
 def test_overlap_counts_test_images_whose_group_is_elsewhere():

@@ -53,6 +53,39 @@ def test_missing_endings_are_found_with_one_look_into_each_folder(cohort, tmp_pa
     assert listed == [str(tmp_path), str(tmp_path / "e\u0301"), str(tmp_path / "no")]
 
 
+def test_what_was_taken_for_what_is_said(cohort, caplog):
+    caplog.set_level("INFO", "danil")
+    manifest = cohort("Image ID,dx,Patient ID,part,sex\na.png,x,p1,train,f\nb.png,y,p1,val,m\n")
+    assert manifest.table["group"].tolist() == ["p1", "p1"]
+    assert "image = Image ID, label = dx, group = Patient ID, split = part" in caplog.messages[0]
+    cohort("path\na.png\n", labelled=False)
+    assert "image = path, label = none, group = none, split = none" in caplog.messages[1]
+
+
+def test_groups_and_parts_may_be_refused(cohort):
+    text = "image,label,patient,split\na.png,x,p1,train\nb.png,y,p1,7\n"
+    manifest = cohort(text, options="?group=none&split=none")
+    assert not manifest.grouped
+    assert manifest.table["group"].tolist() == ["a.png", "b.png"]
+    assert manifest.table["split"].isna().all()
+    assert manifest.table["patient"].tolist() == ["p1", "p1"], "a column that is not used is metadata"
+
+
+def test_empty_groups_among_others_are_told(cohort):
+    with pytest.warns(UserWarning, match=r"`patient` is empty in 2 rows \(lines 3, 5\); each .*\?group=none"):
+        manifest = cohort("image,label,patient\na.png,x,p\nb.png,y,\n\nc.png,y,\n")
+    assert manifest.table["group"].tolist() == ["p", "b.png", "c.png"]
+    assert not cohort("image,label,patient\na.png,x,\nb.png,y,\n").grouped
+
+
+def test_classes_that_differ_only_in_letter_case_are_told(cohort):
+    text = "image,label\na.png,Mel\nb.png,mel\nc.png,nv\n"
+    with pytest.warns(
+        UserWarning, match=r"2 classes \(`Mel`, `mel`\) of `label` differ only in letter case.*one spelling"
+    ):
+        assert cohort(text).classes == ("Mel", "mel", "nv")
+
+
 def test_the_order_of_classes_can_be_given(cohort):
     text = "image,label\na.png,severe\nb.png,mild\nc.png,none\n"
     assert cohort(text).classes == ("mild", "none", "severe")
@@ -103,15 +136,17 @@ def test_images_may_lie_elsewhere(cohort, tmp_path):
         ("image,label\n,\n\n", ["no rows"]),
         ("file,kind\na.png,x\n", ["no column for `label`", "file, kind", "?label=COLUMN"]),
         ("name,label\na.png,x\n", ["no column for `image`", "name, label"]),
-        ("image,label\na.png,x\nb.png,\nc.png,\n", ["`label` is empty in 2 rows (3, 4)"]),
-        ("image,label\n,x\n", ["`image` is empty in 1 row (2)"]),
+        ("image,label\na.png,x\nb.png,\nc.png,\n", ["`label` is empty in 2 rows (lines 3, 4)"]),
+        ("image,label\n,x\n", ["`image` is empty in 1 row (line 2)"]),
+        ('\n\nimage,label\n\n"a\n",x\n,y\n', ["`image` is empty in 1 row (line 7)"]),
+        (",\n,\n", ["no rows"]),
         ("image,label\na.png,x\nno.png,x\nnor.png,y\n", ["2 files", "`no.png`, `nor.png`", "do not exist"]),
         ("image,label\na.png,x\na.png,y\n", ["1 image (`a.png`) more than once"]),
         ("image,label\na,x\na.png,y\n", ["1 image (`a.png`) more than once"]),
         ("image,label\n../a.png,x\n", ["`../a.png`", "outside"]),
         ("image,label\na.png,x\0\n", ["NUL"]),
         ("image,label,label\na.png,x,y\n", ["`label` twice"]),
-        ("image,label\na.png,x,y\n", ["row 2 has 3 cells"]),
+        ("image,label\na.png,x,y\n", ["line 2 has 3 cells"]),
         ('image,label\n"a.png,x\n', ["no well-formed CSV"]),
         ("image,label,split\na.png,x,7\n", ["`7`", "split"]),
         ("image,group\na.png,x\n", ["no column for `label`"]),

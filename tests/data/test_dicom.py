@@ -10,7 +10,7 @@ from PIL import Image
 
 pydicom = pytest.importorskip("pydicom")
 
-from danil.data import DataError, ImageError, read_source, unreadable  # noqa: E402
+from danil.data import DataError, ImageError, image_files, read_source, unreadable  # noqa: E402
 from danil.data.dicom_pixels import read_frame  # noqa: E402
 from danil.data.dicom_streams import codestream_size  # noqa: E402
 from danil.data.fake import write_fake  # noqa: E402
@@ -303,6 +303,27 @@ def test_labels_may_come_from_a_table(tmp_path, key, value):
     assert sorted(table["label"]) == ["grade 0"] * 4 + ["grade 1"] * 4
 
 
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ("a/IM1.dcm,x\nb/IM1.dcm,y\nlone.dcm,z\n", ["x", "y", "z"]),
+        ("lone.dcm,z\nIM1.dcm,w\na/IM1.dcm,x\nb/IM1.dcm,y\n", ["x", "y", "z"]),
+        ("a/IM1.dcm,x\nIM1.dcm,w\nlone.dcm,z\n", None),
+        ("IM1.dcm,w\nlone.dcm,z\n", None),
+    ],
+)
+def test_a_files_name_stands_for_its_path_only_where_no_other_file_has_it(tmp_path, rows, labels):
+    for number, name in enumerate(("a/IM1.dcm", "b/IM1.dcm", "c/lone.dcm")):
+        elements = {"PatientID": f"MRN-{number}", "SOPInstanceUID": f"1.2.{number + 1}"}
+        write_dicom_file(tmp_path / "set" / name, RAMP, elements)
+    (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+    if labels is None:
+        with pytest.raises(DataError, match=r"labels\.csv` names .*`b/IM1\.dcm`\) by names that several files have"):
+            read_source(f"dicom:{tmp_path / 'set'}?labels=labels.csv")
+    else:
+        assert read_source(f"dicom:{tmp_path / 'set'}?labels=labels.csv").table["label"].tolist() == labels
+
+
 def test_labels_may_be_an_element_and_a_missing_one_is_named(tmp_path):
     path = write_fake("dicom", tmp_path)
     assert read_source(f"dicom:{path}?label=PatientSex").classes == ("F", "M")
@@ -320,6 +341,14 @@ def test_files_without_pixels_are_left_out_and_damaged_ones_are_reported(tmp_pat
         manifest = read_source(str(path))
     assert len(manifest) == 9
     assert [error.path for error in unreadable(manifest)] == ["malignant/broken.dcm"]
+
+
+def test_files_without_an_ending_are_found_by_a_bare_path_and_for_prediction_but_no_index(tmp_path):
+    for name in ("a/IM1", "b/IM2"):
+        write_dicom_file(tmp_path / name, RAMP, {"PatientID": f"MRN-{name[-1]}", "SOPInstanceUID": f"1.2.{name[-1]}"})
+    (tmp_path / "a" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert read_source(str(tmp_path)).source == f"dicom:{tmp_path}"
+    assert image_files([tmp_path]) == [tmp_path / "a" / "IM1", tmp_path / "b" / "IM2"]
 
 
 @pytest.mark.parametrize("option", ["frames=some", "names=x", "patients=x", "window=1", "window=5,0", "links=x"])

@@ -1,12 +1,14 @@
 """Finding images below a folder, and reading them no further up."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from danil.data import DataError, FileImages, ImageError, image_files, read_source, unreadable, without
 from danil.data.fake import write_fake
-from danil.data.files import found_images
+from danil.data.listing import found_images
 
 
 def touch(file):
@@ -26,6 +28,37 @@ def test_a_folder_that_links_to_itself_is_walked_once(tmp_path):
     touch(tmp_path / "a" / "1.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert found_images(tmp_path) == ["a/1.png"]
+
+
+def test_a_run_among_the_images_is_no_class_and_one_named_is_walked(tmp_path):
+    path = write_fake("folder", tmp_path)
+    before = read_source(str(path)).digest()
+    touch(path / "runs" / "one" / "figures" / "1.png")
+    for name in ("recipe.toml", "data.json"):
+        (path / "runs" / "one" / name).write_text("")
+    with pytest.warns(UserWarning, match=r"1 folder \(`runs`\) without images"):
+        assert read_source(str(path)).digest() == before
+    (path / "runs" / "one").rename(path / "one")
+    (path / "runs").rmdir()
+    assert read_source(str(path)).digest() == before
+    assert found_images(path / "one") == ["figures/1.png"]
+
+
+@pytest.mark.parametrize(
+    "read", [read_source, lambda path: read_source(f"folder:{path}"), lambda path: image_files([path])]
+)
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, read):
+    path = write_fake("folder", tmp_path)
+    (path / "a closed one").mkdir()
+
+    def listed(place, scandir=os.scandir):
+        if str(place).endswith("a closed one"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    with pytest.raises(DataError, match=r"a closed one` cannot be listed: Permission denied\. .*chmod"):
+        read(str(path))
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "/etc/passwd", "a\0.png"])
@@ -52,8 +85,26 @@ def test_image_files_keep_the_order_given(tmp_path):
 def test_image_files_name_what_is_missing_and_refuse_nothing(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         image_files([tmp_path / "nowhere"])
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match=r"no image found.*\.png.*\.dcm"):
         image_files([tmp_path])
+
+
+def test_a_link_that_leads_out_of_a_folder_to_predict_comes_with_advice_that_predict_can_take(tmp_path):
+    touch(tmp_path / "elsewhere.png")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(DataError, match=r"`link\.png`.*as a path of its own") as caught:
+        image_files([tmp_path / "new"])
+    assert "links=follow" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [b"bad\xff.png", b"bad\xff/a.png"])
+def test_a_name_that_is_no_text_is_refused_also_where_it_is_given(tmp_path, given):
+    file = tmp_path / os.fsdecode(given)
+    touch(file)
+    for path in {file, tmp_path / os.fsdecode(given.split(b"/")[0])}:
+        with pytest.raises(DataError, match=r"1 path .*not UTF-8 text.*Rename"):
+            image_files([path])
 
 
 def test_all_unreadable_images_are_reported_at_once_in_order(tmp_path):

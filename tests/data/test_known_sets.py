@@ -112,6 +112,22 @@ def test_idrid_names_missing_tables_and_images(tmp_path):
         read_source(f"idrid:{path}")
 
 
+@pytest.mark.parametrize("reader", ["ham10000", "aptos2019", "idrid"])
+def test_a_mask_named_like_its_photograph_is_never_taken_for_it(tmp_path, reader):
+    path = write_fake(reader, tmp_path)
+    before = read_source(str(path)).table["path"].tolist()
+    photograph = path / before[0]
+    mask = path / ("train_images/masks" if reader == "aptos2019" else "z masks train") / f"{photograph.stem}.png"
+    mask.parent.mkdir()
+    mask.write_bytes(photograph.read_bytes())
+    assert read_source(str(path)).table["path"].tolist() == before
+    aside = mask.parent.with_name("aside train")
+    aside.mkdir()
+    photograph.rename(aside / photograph.name)
+    with pytest.raises(DataError, match=rf"several images of one name: 2 files \(.*{photograph.name}.*{mask.name}"):
+        read_source(f"{reader}:{path}")
+
+
 def test_crc_msi_groups_by_patient_within_the_official_parts(tmp_path):
     path = write_fake("crc_msi", tmp_path)
     manifest = read_source(str(path))

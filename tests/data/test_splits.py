@@ -240,6 +240,7 @@ def test_a_written_split_reads_back_and_prints_its_shares(tmp_path):
     assert "train" in text
     assert "900" not in text.splitlines()[0]
     assert "groups in more than one part: 0" in text
+    assert "; groups: not known" in str(split_summary(assign_splits(UNEVEN, "random", test=0.3)))
 
 
 def test_an_undivided_row_stays_undivided(tmp_path):

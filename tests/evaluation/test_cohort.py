@@ -1,6 +1,7 @@
 """Evaluating a run on another cohort."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def clinic(tmp_path):
 
 def test_other_class_names_are_mapped_and_missing_classes_accepted(fitted_run, clinic):
     metrics, folder = evaluate_cohort(fitted_run, clinic("MEL", "MEL", "naevus", "odd"), ["MEL=melanoma", "odd="])
-    assert folder == fitted_run / "cohorts" / "clinic"
+    assert folder == fitted_run / "cohorts" / f"{fitted_run.parent.name}-clinic"
     assert (metrics["images"], metrics["labelled"]) == (4, 3)
     assert metrics["per_class"]["melanoma"]["support"] == 2
     assert metrics["mapping"] == ["MEL=melanoma", "odd="]
@@ -95,7 +96,7 @@ def test_other_class_names_are_mapped_and_missing_classes_accepted(fitted_run, c
 def test_images_without_labels_are_predicted_only(fitted_run, clinic, tmp_path):
     metrics, folder = evaluate_cohort(fitted_run, clinic("", "", ""), out=tmp_path / "out")
     assert metrics is None
-    assert sorted(file.name for file in folder.iterdir()) == ["predictions.csv"]
+    assert sorted(file.name for file in folder.iterdir()) == ["cohort.json", "predictions.csv"]
 
 
 def test_a_cohort_is_judged_at_the_runs_own_temperature_and_thresholds(fitted_run, clinic):
@@ -230,3 +231,41 @@ def test_predicted_files_have_columns_for_every_task(two_diseases, tmp_path):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         best = probabilities.idxmax(axis=1).str.removeprefix(f"{front}probability_")
         assert table[f"{front}prediction"].tolist() == best.tolist()
+
+
+def test_tables_of_one_name_in_two_folders_have_results_of_their_own(fitted_run, clinic, tmp_path):
+    table, folders = clinic("melanoma", "naevus", "naevus"), []
+    for site in ("siteA", "siteB"):
+        (tmp_path / site).mkdir()
+        place = f"csv:{shutil.copy(table, tmp_path / site / 'cohort.csv')}?root={tmp_path}"
+        folders.append(evaluate_cohort(fitted_run, place, resamples=100)[1])
+    assert [folder.name for folder in folders] == ["siteA-cohort", "siteB-cohort"]
+    with pytest.raises(EvaluationError, match=r"of .*siteA/cohort\.csv, not of .*siteB/cohort\.csv\. Choose another"):
+        evaluate_cohort(fitted_run, place, out=folders[0], resamples=100)
+    again, _ = evaluate_cohort(fitted_run, place, out=folders[1], resamples=100)
+    assert again["cohort"] == place
+
+
+def test_the_folder_one_stands_in_is_called_by_its_name(fitted_run, monkeypatch):
+    monkeypatch.chdir(fitted_run.parent / "set" / "test")
+    _, folder = evaluate_cohort(fitted_run, ".", resamples=100)
+    assert folder == fitted_run / "cohorts" / "set-test"
+
+
+def test_a_cohorts_results_never_go_into_a_run(fitted_run, clinic):
+    (fitted_run / "predictions.csv").write_text("the run's own")
+    with pytest.raises(EvaluationError, match="is a run folder"):
+        evaluate_cohort(fitted_run, clinic("melanoma", "naevus"), out=fitted_run)
+    assert (fitted_run / "predictions.csv").read_text() == "the run's own"
+
+
+def test_a_column_named_like_the_task_goes_before_one_called_label(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    table = (
+        eye_clinic("", DR=["0", "4"], DME=["1", "2"], diagnosis=["odd", "odd"]).removeprefix("csv:").partition("?")[0]
+    )
+    metrics, folder = evaluate_cohort(run, table, resamples=20)
+    assert pd.read_csv(folder / "predictions.csv", dtype=str)["label"].tolist() == ["0", "4"]
+    assert metrics["tasks"]["DME"]["labelled"] == 2
+    with pytest.raises(EvaluationError, match="`odd`"):
+        evaluate_cohort(run, f"csv:{table}?label=diagnosis", resamples=20)

@@ -1,10 +1,12 @@
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from danil.runs.recipe import BUILT_IN, Recipe, RecipeError, read_recipe
+from danil.runs.reference import reference
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -50,6 +52,10 @@ def test_none_is_text_where_the_key_takes_text():
         ("objective.name=danill", ["objective.name", "danill", "'danil'"]),
         ("train.lr=fast", ["train.lr", "fast"]),
         ("train.lr=nan", ["train.lr"]),
+        ("train.epochs=true", ["`train.epochs` is True", "does not take `true`"]),
+        ("train.clip=true", ["`train.clip` is True", "does not take `true`"]),
+        ("split.test=false", ["`split.test` is False", "does not take `true` or `false`"]),
+        ("seed=true", ["`seed` is True"]),
         ("epochs", ["`epochs`", "section.key=value"]),
         ("seed.x.y=1", ["seed"]),
         ("train=3", ["train"]),
@@ -69,7 +75,7 @@ def test_an_unknown_recipe_offers_the_nearest():
 def test_a_file_that_is_not_toml_is_named(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("seed = [")
-    with pytest.raises(RecipeError, match=r"mine\.toml"):
+    with pytest.raises(RecipeError, match=r"mine\.toml.*docs/recipe\.md"):
         read_recipe(str(path))
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match=r"mine\.toml"):
@@ -132,3 +138,8 @@ def test_what_does_not_compose_is_refused_with_the_reason(settings, words):
 
 def test_label_smoothing_goes_with_every_other_objective():
     assert read_recipe("paper", ["objective.name=ohem", "objective.label_smoothing=0.1"]).objective.system == "ohem"
+
+
+def test_the_page_of_keys_is_up_to_date():
+    page = Path(__file__).parents[2] / "docs" / "recipe.md"
+    assert page.read_text(encoding="utf-8") == reference(), "python -m danil.runs.reference > docs/recipe.md"

@@ -1,5 +1,6 @@
 """The verb `danil evaluate`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ By = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Subgroups of this metadata column; default: every suitable one; repeatable."),
 ]
+RESAMPLES = 2000
 Resamples = Annotated[int, typer.Option(min=100, help="Draws of groups behind each interval.")]
 Robustness = Annotated[bool, typer.Option("--robustness", help="Measure it under blur, noise, JPEG and PGD instead.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Test images that --robustness takes, all by default.")]
@@ -52,7 +54,7 @@ def evaluate(
     risk: Risk = None,
     prevalence: Prevalence = None,
     by: By = None,
-    resamples: Resamples = 2000,
+    resamples: Resamples = RESAMPLES,
     robustness: Robustness = False,
     limit: Limit = None,
 ) -> None:
@@ -73,16 +75,17 @@ def evaluate(
     """
     from danil import evaluation
 
+    others = {
+        "--data": data, "--map": mapping, "--out": out, "--validation": validation, "--sensitivity": sensitivity,
+        "--specificity": specificity, "--risk": risk, "--prevalence": prevalence, "--by": by,
+        "--resamples": resamples != RESAMPLES,
+    }  # fmt: skip
+    given = [name for name, value in others.items() if value]
+    check_choices(given, table=run.is_file(), robustness=robustness, limited=limit is not None)
     if robustness:
-        if data is not None or mapping or out is not None:
-            raise typer.BadParameter("`--robustness` is about the run's own test part: no `--data`, `--map`, `--out`.")
         found = evaluation.robustness_run(run, limit=limit, notice=lambda text: typer.echo(text, err=True))
         typer.echo(evaluation.robustness_summary(found))
         return
-    if limit is not None:
-        raise typer.BadParameter("`--limit` goes with `--robustness`.")
-    if data is None and mapping:
-        raise typer.BadParameter("`--map` goes with `--data`.")
     wanted, choices = evaluation.chosen(sensitivity, specificity, risk, prevalence, by, resamples)
     if run.is_file():
         metrics = evaluation.evaluate_table(run, validation, out, wanted=wanted, **choices)
@@ -94,3 +97,33 @@ def evaluate(
     typer.echo(evaluation.summary(metrics, *asked) if metrics else "the cohort has no labels: predictions only")
     if out is not None:
         typer.echo(f"results: {out}")
+
+
+def check_choices(given: Sequence[str], *, table: bool, robustness: bool, limited: bool) -> None:
+    """Refuse options that would be passed over.
+
+    Args:
+        given: the options that are given.
+        table: RUN is a table of predictions.
+        robustness: `--robustness` is given.
+        limited: `--limit` is given.
+    """
+    apart = " and ".join(f"`{name}`" for name in given)
+    if robustness and given:
+        raise typer.BadParameter(
+            f"`--robustness` measures the run's own test part and nothing else; leave out {apart}."
+        )
+    if limited and not robustness:
+        raise typer.BadParameter("`--limit` goes with `--robustness`.")
+    rules = {
+        "--data": (table, "predicts with a run; RUN is a table of predictions. Give the run folder."),
+        "--map": ("--data" not in given, "goes with `--data`."),
+        "--out": (
+            not table and "--data" not in given,
+            "goes with `--data` or a table; a run's own results go into RUN.",
+        ),
+        "--validation": (not table, "goes with a table of predictions; a run has its own (split.validation)."),
+    }
+    for name, (wrong, words) in rules.items():
+        if name in given and wrong:
+            raise typer.BadParameter(f"`{name}` {words}")

@@ -1,7 +1,11 @@
 """The program `danil`: verbs, and errors in words instead of tracebacks."""
 
+import io
+import logging
 import sys
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="From a folder of medical images to an honestly evaluated, explained classifier trained with DANIL. "
     "Research software; not a medical device.",
 )
@@ -53,8 +58,11 @@ def options(
 
 def main() -> None:
     """Run the program; what is wrong with the input ends in one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), notices():
             warnings.showwarning = show_warning
             app()
     except Exception as error:
@@ -63,6 +71,33 @@ def main() -> None:
             raise
         typer.echo("\n".join([f"danil: {error}", *getattr(error, "__notes__", ())]), err=True)
         sys.exit(code)
+
+
+class Notices(logging.Handler):
+    """Print what danil logs, once each, on the standard error stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message unless it has been."""
+        message = record.getMessage()
+        if message not in self.said:
+            self.said.add(message)
+            typer.echo(f"danil: {message}", err=True)
+
+
+@contextmanager
+def notices() -> Generator[None]:
+    """Print what danil logs for a while."""
+    logger, handler = logging.getLogger("danil"), Notices()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def show_warning(

@@ -16,7 +16,7 @@ def split(
         float | None, typer.Option(help="Share of images in the test part; 0.2 unless --folds sets it.")
     ] = None,
     validation: Annotated[float, typer.Option(help="Share of images in the validation part.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     folds: Annotated[
         int | None, typer.Option(metavar="K", help="Write K splits, FILE-fold1.csv …; each image is tested in one.")
     ] = None,

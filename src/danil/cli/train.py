@@ -11,7 +11,8 @@ def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to make.")],
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="standard, paper, quick, or a file.")] = "standard",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: train.epochs=8; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key (docs/recipe.md): train.epochs=8."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training (the split has its own, split.seed).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
@@ -23,12 +24,16 @@ def train(
 
     Example: danil train ham10000:HAM10000 --recipe paper --set objective.name=danil --seed 0 --out runs/ham-danil
     """
+    import logging
+
     from danil.evaluation import evaluated_outcome
     from danil.runs import read_recipe
     from danil.training import train_run
 
     if resume and overwrite:
         raise typer.BadParameter("`--resume` and `--overwrite` exclude each other.")
+    if quiet:
+        logging.getLogger("danil").setLevel(logging.WARNING)
     chosen = read_recipe(recipe, settings or [], seed, data)
     folder = train_run(chosen, out, resume=resume, overwrite=overwrite, skip_bad=skip_bad, quiet=quiet)
     if folder is None:

@@ -5,7 +5,8 @@ from danil.data.audit import Audit, audit_data, write_audit
 from danil.data.augmentation import Augmentation
 from danil.data.dataset import Batch, Images
 from danil.data.decoding import ImageError, read_image
-from danil.data.files import FileImages, UnreadableImages, image_files, unreadable, without
+from danil.data.files import FileImages, UnreadableImages, unreadable, without
+from danil.data.listing import image_files
 from danil.data.loading import loader
 from danil.data.manifest import DataError, Manifest
 from danil.data.shares import split_summary

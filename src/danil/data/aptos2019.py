@@ -1,9 +1,10 @@
 """Reader `aptos2019`: fundus photographs graded for diabetic retinopathy (Kaggle, APTOS 2019)."""
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from danil.data.files import FileImages, followed, found_images, placed_within
+from danil.data.files import FileImages
+from danil.data.listing import followed, found_images, image_of_each, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 from danil.data.table import complete, read_table, required
 
@@ -18,7 +19,7 @@ def read_aptos2019(path: Path, options: Mapping[str, str], labelled: bool = True
     competition's own test images have no grades and are not read.
 
     Raises:
-        DataError: no table, no images, missing columns or files, a value that is no grade.
+        DataError: no table, no images, missing columns or files, several images of one name, a value that is no grade.
     """
     table_file, folder = path / "train.csv", path / "train_images"
     if not table_file.is_file() or not folder.is_dir():
@@ -31,9 +32,9 @@ def read_aptos2019(path: Path, options: Mapping[str, str], labelled: bool = True
     complete(frame, "id_code", table_file)
     if labelled:
         complete(frame, "diagnosis", table_file)
-    files = {PurePosixPath(image).stem: f"train_images/{image}" for image in found_images(folder, links)}
+    files = image_of_each(folder, frame["id_code"], found_images(folder, links), "[^/]+")
     absent = [code for code in frame["id_code"] if code not in files]
     if absent:
         raise DataError(f"`{folder}` lacks {counted(absent, 'image')} of `train.csv`. Unpack the whole archive.")
-    table = frame[["diagnosis"]].assign(path=[files[code] for code in frame["id_code"]])
+    table = frame[["diagnosis"]].assign(path=[f"train_images/{files[code]}" for code in frame["id_code"]])
     return assembled(table, {"diagnosis": GRADES}, store=FileImages(path, links), source=f"aptos2019:{path}", root=path)

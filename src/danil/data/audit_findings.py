@@ -8,7 +8,7 @@ from danil.data.audit_columns import Column
 from danil.data.audit_copies import CopySet, ExactDuplicates, NearDuplicates
 from danil.data.audit_images import ImageFiles
 from danil.data.audit_split import Classes, GroupOverlap, Parts, RandomSplit
-from danil.data.manifest import counted
+from danil.data.manifest import alike, counted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES = ("error", "warning", "note")
@@ -187,6 +187,13 @@ def class_findings(found: Classes) -> Iterator[Finding]:
     counts = found.counts
     empty = [name for name, count in counts.items() if not count]
     tiny = [name for name, count in counts.items() if 0 < count < TINY]
+    for spellings in alike(counts):
+        yield Finding(
+            "class_names",
+            "warning",
+            f"{counted(spellings, 'class')} differ only in letter case.",
+            "If they are one class, give them one spelling in the table, or put their folders together.",
+        )
     if empty:
         yield Finding("class_counts", "warning", f"No image of {counted(empty, 'class')}.", "Leave the class out.")
     if tiny:

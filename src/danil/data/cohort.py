@@ -1,18 +1,23 @@
 """Reader `csv`: a CSV, TSV or Parquet table that lists images, labels, groups and parts."""
 
+import logging
 import os
+import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from danil.data.decoding import SUFFIXES
-from danil.data.files import DICOM_SUFFIXES, LINKS, FileImages, encodable, expanded, followed, leading_out
+from danil.data.decoding import SUFFIXES, printable
+from danil.data.files import FileImages
 from danil.data.folder import PART_NAMES
+from danil.data.listing import DICOM_SUFFIXES, LINKS, encodable, expanded, followed, leading_out
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
-from danil.data.table import complete, read_table, required
+from danil.data.table import cells, complete, read_table, required
 
+LOGGER = logging.getLogger(__name__)
 OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
@@ -25,17 +30,18 @@ GUESSES: Mapping[str, tuple[str, ...]] = {
 def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -> Manifest:
     """Return the images that a table lists, a row each; columns that are not used otherwise become metadata.
 
-    Columns that are not named are looked for under their usual names (`GUESSES`, in that order, letter case ignored).
+    Columns that are not named are looked for under their usual names (`GUESSES`, in that order; letter case ignored, a
+    blank or hyphen taken for `_`). What was taken is logged.
 
     Args:
         path: the `.csv`, `.tsv` or `.parquet` file.
         options: `image`: column of paths (a missing file ending is tried out); `label`: column of class names, or
-            several with commas between, each a task, the first the main one; `group`: column of patients or the like;
-            `split`: column of `train`, `validation`, `test`; `root`: folder of the images, relative to the table
-            (default: the table's own; no path may leave it); `classes`: the main task's classes in order, with commas
-            between (default: natural order); `encoding`: of the text (default UTF-8); `missing`: what becomes of rows
-            without an image file, `error` (default) or `keep` (splits and audits that need no pixels); `links` as for
-            reader `folder`.
+            several with commas between, each a task, the first the main one; `group`: column of patients or the like,
+            or `none`; `split`: column of `train`, `validation`, `test`, or `none`; `root`: folder of the images,
+            relative to the table (default: the table's own; no path may leave it); `classes`: the main task's classes
+            in order, with commas between (default: natural order); `encoding`: of the text (default UTF-8);
+            `missing`: what becomes of rows without an image file, `error` (default) or `keep` (splits and audits that
+            need no pixels); `links` as for reader `folder`.
         labelled: off, the label column and labels may be missing.
 
     Raises:
@@ -44,7 +50,10 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     frame = read_table(path, options.get("encoding", "utf-8-sig"))
     image = column(frame, "image", options, path)
     tasks = label_columns(frame, options, path, labelled)
-    group, split = (column(frame, role, options, path, needed=role in options) for role in ("group", "split"))
+    group, split = (
+        column(frame, role, options, path, needed=role in options) if options.get(role) != "none" else None
+        for role in ("group", "split")
+    )
     if image is None:
         raise DataError(f"`{path}` has no column of images.")
     complete(frame, image, path)
@@ -57,8 +66,14 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     for task in tasks:
         table[task] = frame.get(task)
     table["path"] = paths
+    taken = (str(path), image, ",".join(tasks) if tasks[0] in frame else "none", group or "none", split or "none")
+    LOGGER.info(
+        "`%s` is read with image = %s, label = %s, group = %s, split = %s (others: `?group=COLUMN`, `?split=none` …).",
+        *map(printable, taken),
+    )
     if group is not None:
         table["group"] = frame[group]
+        warn_of_ungrouped(frame[group], path)
     if split is not None:
         table["split"] = parts(frame[split], path, split)
     names = {task: natural(table[task].dropna().unique()) for task in tasks}
@@ -72,7 +87,8 @@ def column(frame: pd.DataFrame, role: str, options: Mapping[str, str], path: Pat
     if options.get(role):
         required(frame, [options[role]], path)
         return options[role]
-    lower = {str(name).lower(): str(name) for name in reversed(list(frame.columns))}
+    names = [str(name) for name in reversed(list(frame.columns))]
+    lower = {re.sub(r"[\s-]+", "_", name.lower()): name for name in names} | {name.lower(): name for name in names}
     found = next((lower[guess] for guess in GUESSES[role] if guess in lower), None)
     if found is None and needed:
         raise DataError(
@@ -89,6 +105,18 @@ def label_columns(frame: pd.DataFrame, options: Mapping[str, str], path: Path, l
         required(frame, named, path)
         return list(dict.fromkeys(named))
     return [column(frame, "label", options, path, needed=labelled) or "label"]
+
+
+def warn_of_ungrouped(groups: pd.Series, path: Path) -> None:
+    """Warn of rows without a group among others that have one."""
+    empty = groups.index[groups.isna()]
+    if 0 < len(empty) < len(groups):
+        warnings.warn(
+            f"`{path}`: column `{groups.name}` is empty in {cells(groups)}; each of these images is a group of its "
+            "own: splits and intervals take images of one patient for independent. Fill them, or use no groups by "
+            "`?group=none`.",
+            stacklevel=3,
+        )
 
 
 def placed(

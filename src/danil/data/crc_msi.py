@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, followed, found_images, placed_within
+from danil.data.files import FileImages
+from danil.data.listing import followed, found_images, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 
 OPTIONS = ("links",)

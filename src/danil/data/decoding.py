@@ -177,9 +177,16 @@ def finite(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:  #
 
 
 def upright(opened: Image.Image, image: Image.Image) -> Image.Image:
-    """Return the image turned as the EXIF data of the opened file say; damaged EXIF data count as none."""
+    """Return the image turned as the EXIF data of the opened file say, without them, lest it be turned once more.
+
+    Damaged EXIF data count as none.
+    """
     try:
         turn = TURNS.get(opened.getexif().get(ORIENTATION, 1))
     except DAMAGE:
         turn = None
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {}
+    return turned

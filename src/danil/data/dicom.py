@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,8 +15,9 @@ from PIL import Image
 from danil.data.decoding import ImageError
 from danil.data.dicom_patients import check_groups, described, set_key, shown_names, value
 from danil.data.dicom_pixels import Window, frame_count, pydicom_module, read_frame, read_header
-from danil.data.files import DICOM_SUFFIXES, FileImages, expanded, followed, found_files
+from danil.data.files import FileImages, is_dicom_file
 from danil.data.folder import has_parts, row
+from danil.data.listing import DICOM_SUFFIXES, expanded, followed, found_files
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
@@ -69,9 +71,9 @@ def read_dicom(path: Path, options: Mapping[str, str], labelled: bool = True) ->
         path: the folder.
         options: labels are the folders above the files (as for reader `folder`), or `label`: an element by keyword
             (`label=BodyPartExamined`), or `labels`: a table beside or below the folder with a column `label` (another:
-            `label`) and one of `KEYS` (`key`; `file` is the path in the folder); `group`: another keyword
-            (`StudyInstanceUID`); `frames`: `all` (default), `first` or `middle`; `window`: `auto`, `full` or
-            `CENTRE,WIDTH`; `names`: `auto`, `hash` or `keep`; `patients`: `hash` or `keep`.
+            `label`) and one of `KEYS` (`key`; `file` is the path in the folder, or a name that one file alone has);
+            `group`: another keyword (`StudyInstanceUID`); `frames`: `all` (default), `first` or `middle`; `window`:
+            `auto`, `full` or `CENTRE,WIDTH`; `names`: `auto`, `hash` or `keep`; `patients`: `hash` or `keep`.
         labelled: off, labels may be missing.
 
     Raises:
@@ -122,11 +124,37 @@ def checked(options: Mapping[str, str]) -> Window:
     return float(numbers[1]), float(numbers[2])
 
 
+def source_options(source: str) -> dict[str, str]:
+    """Return the options in a source text of this reader, none for other readers."""
+    pairs = (item.partition("=") for item in source.rpartition("?")[2].split("&"))
+    return {name: unquote(text) for name, _, text in pairs} if source.startswith("dicom:") else {}
+
+
 def source_window(source: str) -> Window:
     """Return the window that a source text of this reader asks for, `auto` for other readers."""
-    pairs = (item.partition("=") for item in source.rpartition("?")[2].split("&"))
-    options = {name: text for name, _, text in pairs}
-    return checked({"window": unquote(options.get("window", "auto"))}) if source.startswith("dicom:") else "auto"
+    return checked({"window": source_options(source).get("window", "auto")})
+
+
+def source_frames(source: str) -> str:
+    """Return which frames a source text of this reader takes, `first` for other readers."""
+    frames = source_options(source).get("frames", "all") if source.startswith("dicom:") else "first"
+    checked({"frames": frames})
+    return frames
+
+
+def frames_of(file: Path, frames: str) -> list[str]:
+    """Return a file's frames by the names that manifests give them, `FILE#FRAME`; the file's own where it has one."""
+    tails = frame_tails(header_of(file), frames) if is_dicom_file(file) else [""]
+    return [f"{file}{tail}" for tail in tails]
+
+
+def frame_named(name: str) -> tuple[Path, int]:
+    """Return file and frame (from 0) of a name that `frames_of` gives."""
+    file, mark, number = name.rpartition("#")
+    named = mark and number.isascii() and number.isdecimal() and len(number) < 9
+    if named and not Path(name).exists() and is_dicom_file(Path(file)):
+        return Path(file), int(number) - 1
+    return Path(name), 0
 
 
 def header_of(file: Path) -> Any | None:
@@ -185,5 +213,23 @@ def table_labels(path: Path, headers: Mapping[str, Any], options: Mapping[str, s
         raise DataError(f"`{table}` gives {counted(twice, key)} more than one label. Keep one.")
     known: dict[str, str] = dict(zip(filled[key], filled[label], strict=True))
     if key == "file":
-        return {file: known[name] for file in headers for name in (file, PurePosixPath(file).name) if name in known}
+        return labels_by_file(list(headers), known, table)
     return {file: known[text] for file in headers if (text := value(headers[file], key)) in known}
+
+
+def labels_by_file(files: Sequence[str], known: Mapping[str, str], table: Path) -> dict[str, str]:
+    """Return file → label: by its path in the folder, else by its name where no other file has it.
+
+    Raises:
+        DataError: a name in the table is that of several files.
+    """
+    exact = {file: known[file] for file in files if file in known}
+    rest = [file for file in files if PurePosixPath(file).name in known.keys() - exact.keys()]
+    named = Counter(PurePosixPath(file).name for file in rest)
+    several = [file for file in rest if named[PurePosixPath(file).name] > 1 and file not in exact]
+    if several:
+        raise DataError(
+            f"`{table}` names {counted(several, 'file')} by names that several files have. Give paths in the folder "
+            "instead, e.g. the first of these."
+        )
+    return {file: known[PurePosixPath(file).name] for file in rest} | exact

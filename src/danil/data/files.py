@@ -1,7 +1,6 @@
-"""Images in a folder: their store, finding them, and checking that all can be read."""
+"""Images in a folder: their store, reading them, and checking that all can be read."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,16 +10,11 @@ from PIL import Image
 from danil.data.cores import cores
 from danil.data.decoding import SUFFIXES, ImageError, read_image
 from danil.data.dicom_pixels import Window, is_dicom, read_frame
+from danil.data.listing import DICOM_SUFFIXES, LINKS, within
 from danil.data.manifest import DataError, Manifest, counted
 
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
-
-
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-"""File name endings that are taken for DICOM files."""
-
-LINKS = "Copy what they lead to, or allow it by `?links=follow`."
 
 
 @dataclass(frozen=True)
@@ -70,137 +64,19 @@ class UnreadableImages(DataError):
         return (type(self), (self.errors,))
 
 
-def expanded(path: str) -> Path:
-    """Return the path with `~` replaced by the home folder, where there is one by that name."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def within(path: Path, root: Path) -> bool:
-    """Tell whether a path, its links resolved, lies in a folder."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
-
-
-def read_file(file: Path, title: str | None = None, shorter: int | None = None, window: Window = "auto") -> Image.Image:
-    """Return an image file, or the first frame of a DICOM file, as upright 8-bit RGB; errors as in `read_image`."""
-    ending = file.suffix.lower()
-    if ending in DICOM_SUFFIXES or (ending not in SUFFIXES and is_dicom(file)):
-        return read_frame(file, str(file) if title is None else title, 0, window)
+def read_file(
+    file: Path, title: str | None = None, shorter: int | None = None, window: Window = "auto", frame: int = 0
+) -> Image.Image:
+    """Return an image file, or a frame (from 0) of a DICOM file, as upright 8-bit RGB; errors as in `read_image`."""
+    if is_dicom_file(file):
+        return read_frame(file, str(file) if title is None else title, frame, window)
     return read_image(file, title, shorter)
 
 
-def followed(options: Mapping[str, str]) -> bool:
-    """Tell whether the option `links` allows links that lead out of the data."""
-    if options.get("links", "inside") not in ("inside", "follow"):
-        raise DataError(f"`links` is `{options['links']}`; it must be `inside` (default) or `follow`.")
-    return options.get("links") == "follow"
-
-
-def found_images(folder: Path, links: bool = False) -> list[str]:
-    """Return all image files below a folder as sorted POSIX paths relative to it; `found_files` says how."""
-    return found_files(folder, SUFFIXES, links)
-
-
-def found_files(folder: Path, endings: tuple[str, ...], links: bool = False, marked: bool = False) -> list[str]:
-    """Return all files with one of the endings below a folder as sorted POSIX paths relative to it.
-
-    Hidden files and folders are left out. Links within the folder are followed, each real folder once.
-
-    Args:
-        folder: where to look.
-        endings: in small letters.
-        links: links may lead out of the folder.
-        marked: files without an ending count too where they have DICOM's mark.
-
-    Raises:
-        DataError: the folder is missing or is no folder, links lead out of it, or names are not UTF-8 text.
-    """
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise DataError(f"`{folder}` {state}. Give the folder that holds the data set.")
-    found: list[str] = []
-    outside: list[str] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in seen else [name for name in folders if not hidden(name)]
-        if real in seen:
-            continue
-        seen.add(real)
-        base = Path(place)
-        for name in () if links else [item for item in folders if (base / item).is_symlink()]:
-            if not within(base / name, folder):
-                outside.append((base / name).relative_to(folder).as_posix())
-                folders.remove(name)
-        for file in (base / name for name in files if not hidden(name)):
-            if not file.name.lower().endswith(endings) and not (marked and is_dicom(file)):
-                continue
-            relative = file.relative_to(folder).as_posix()
-            (found if links or not file.is_symlink() or within(file, folder) else outside).append(relative)
-    check_names(folder, found, outside)
-    return sorted(found)
-
-
-def check_names(folder: Path, found: Sequence[str], outside: Sequence[str]) -> None:
-    """Raise `DataError` where links lead out of the folder, or names cannot stand in a table."""
-    if outside:
-        raise DataError(f"`{folder}`: {counted(sorted(outside), 'link')} leading out of it. {LINKS}")
-    odd = [name for name in found if not name.isprintable() and not encodable(name)]
-    if odd:
-        raise DataError(f"`{folder}`: {counted(sorted(odd), 'name')} that are not UTF-8 text. Rename them.")
-
-
-def placed_within(place: Path, folder: Path, links: bool) -> None:
-    """Raise `DataError` where a table or folder found in a data set is a link that leads out of it."""
-    if not links and place.is_symlink() and not within(place, folder):
-        raise DataError(f"`{place}` is a link that leads out of `{folder}`. {LINKS}")
-
-
-def leading_out(root: Path, paths: Iterable[str]) -> list[str]:
-    """Return the paths below a root that leave it by a link, theirs or that of a folder above them."""
-    inside: dict[str, bool] = {}
-    led: list[str] = []
-    for path in dict.fromkeys(paths):
-        parent, _, file = f"{root}/{path}".rpartition("/")
-        if parent not in inside:
-            inside[parent] = within(Path(parent), root)
-        if not inside[parent] or (os.path.islink(f"{parent}/{file}") and not within(root / path, root)):  # noqa: PTH114
-            led.append(path)
-    return led
-
-
-def encodable(name: str) -> bool:
-    """Tell whether a name can be written as UTF-8, without a NUL."""
-    try:
-        return b"\0" not in name.encode()
-    except UnicodeEncodeError:
-        return False
-
-
-def hidden(name: str) -> bool:
-    """Tell whether a file or folder is the system's own."""
-    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
-
-
-def image_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the files given and all images below the folders given, in this order, a folder's images by name.
-
-    A file given by name is returned whatever its ending.
-
-    Raises:
-        DataError: a path does not exist, or there is no image at all.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(f"`{path}` does not exist. Give image files or folders.")
-        below = found_files(path, (*SUFFIXES, *DICOM_SUFFIXES)) if path.is_dir() else []
-        files += [path / name for name in below] if path.is_dir() else [path]
-    if not files:
-        raise DataError(f"no image found; in folders, files that end in {', '.join(SUFFIXES)} are looked for.")
-    return files
+def is_dicom_file(file: Path) -> bool:
+    """Tell whether a file is to be read as DICOM: by its ending, or by its mark where the ending is none of ours."""
+    ending = file.suffix.lower()
+    return ending in DICOM_SUFFIXES or (ending not in SUFFIXES and is_dicom(file))
 
 
 def unreadable(manifest: Manifest, progress: Progress | None = None) -> list[ImageError]:

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, followed, found_images, hidden
+from danil.data.files import FileImages
+from danil.data.listing import followed, found_images, hidden, is_run
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 
 OPTIONS = ("group", "links")
@@ -85,7 +86,7 @@ def row(image: str, depth: int) -> tuple[str, str | None, str | None]:
 def warn_of_empty(path: Path, depth: int, filled: set[str]) -> None:
     """Warn of class folders without images."""
     folders = [item for item in path.glob("*/" * depth + "*") if item.is_dir() and not hidden(item.name)]
-    empty = natural(item.relative_to(path).as_posix() for item in folders)
+    empty = natural(item.relative_to(path).as_posix() for item in folders if not is_run(item))
     empty = [name for name in empty if name not in filled]
     if empty and filled:
         warnings.warn(f"`{path}`: {counted(empty, 'folder')} without images left out.", stacklevel=3)

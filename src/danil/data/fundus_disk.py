@@ -1,4 +1,4 @@
-"""Preparing fundus photographs: find the retina's disk, crop to it, even out its colours (DIL-style, docs/systems.md)."""
+"""Preparing fundus photographs (DIL-style, docs/systems.md): find the retina's disk, crop, even out its colours."""
 
 from dataclasses import dataclass
 from typing import Any

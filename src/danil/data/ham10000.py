@@ -1,11 +1,12 @@
 """Reader `ham10000`: dermatoscopic images of seven kinds of pigmented lesions (Tschandl et al. 2018)."""
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
-from danil.data.files import FileImages, followed, found_images, placed_within
+from danil.data.files import FileImages
+from danil.data.listing import followed, found_images, image_of_each, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 from danil.data.table import complete, read_table, required
 
@@ -30,7 +31,8 @@ def read_ham10000(path: Path, options: Mapping[str, str], labelled: bool = True)
         labelled: off, `dx` may be empty.
 
     Raises:
-        DataError: no table, missing columns, unknown classes, missing images (the first few are named).
+        DataError: no table, missing columns, unknown classes, missing images (the first few are named), or several
+            images of one name outside the official folders.
     """
     table_file = metadata_file(path, options.get("metadata"))
     placed_within(table_file, path, followed(options) or "metadata" in options)
@@ -75,7 +77,7 @@ def located(frame: pd.DataFrame, path: Path, missing: str, links: bool) -> pd.Da
     """Return the rows with `path`, rows without an image file treated as `missing` says."""
     if missing not in ("error", "skip", "keep"):
         raise DataError(f"`missing` is `{missing}`; it must be `error`, `skip` or `keep`.")
-    files = {PurePosixPath(image).stem: image for image in found_images(path, links)}
+    files = image_of_each(path, frame["image_id"], found_images(path, links), r"HAM10000_images_part_[12]/[^/]+")
     absent = [image for image in frame["image_id"] if image not in files]
     if absent and missing == "error":
         raise DataError(

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages, followed, found_images, placed_within
+from danil.data.files import FileImages
+from danil.data.listing import followed, found_images, image_of_each, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 from danil.data.table import complete, read_table, required
 
@@ -28,7 +29,7 @@ def read_idrid(path: Path, options: Mapping[str, str], labelled: bool = True) ->
         labelled: off, grades may be empty.
 
     Raises:
-        DataError: a table, a column or an image is missing, or a value is no grade.
+        DataError: a table, a column or an image is missing, several images have one name, or a value is no grade.
     """
     chosen = list(TASKS) if "task" not in options else [options["task"]]
     if chosen[0] not in TASKS:
@@ -54,9 +55,8 @@ def graded(path: Path, part: str, images: list[str], labelled: bool, links: bool
     frame = frame[list(COLUMNS)].rename(columns=COLUMNS)
     for column in frame.columns if labelled else ["name"]:
         complete(frame, column, tables[0])
-    files = {
-        PurePosixPath(image).stem: image for image in images if PARTS[part].search(str(PurePosixPath(image).parent))
-    }
+    of_part = [image for image in images if PARTS[part].search(str(PurePosixPath(image).parent))]
+    files = image_of_each(path, frame["name"], of_part, r"(.*/)?(1\. )?Original Images/[^/]+/[^/]+")
     absent = [name for name in frame["name"] if name not in files]
     if absent:
         raise DataError(f"`{path}` lacks {counted(absent, 'image')} of its {part} table in a folder called `…{part}…`.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,10 +123,24 @@ def assembled(
         odd = natural(set(whole[task].dropna()) - set(names))
         if odd:
             raise DataError(f"`{source}`: `{task}` has {counted(odd, 'value')} that are none of {', '.join(names)}.")
+        for spellings in alike(names):
+            warnings.warn(
+                f"`{source}`: {counted(spellings, 'class')} of `{task}` differ only in letter case and are taken for "
+                "different classes. If they are one, give them one spelling.",
+                stacklevel=3,
+            )
     front = ["path", *tasks, "group", "split"]
     whole = whole[front + [column for column in whole.columns if column not in front]]
     named = {task: tuple(names) for task, names in tasks.items()}
     return Manifest(whole, named, store, source, root, grouped)
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Return the sets of names that differ only in letter case."""
+    sets: dict[str, list[str]] = {}
+    for name in names:
+        sets.setdefault(name.casefold(), []).append(name)
+    return [spellings for spellings in sets.values() if len(spellings) > 1]
 
 
 def natural(names: Iterable[str]) -> list[str]:

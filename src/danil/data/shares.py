@@ -17,13 +17,14 @@ class SplitSummary:
 
     `counts`: images per class (rows) and part (columns). `deviation`: the largest difference between a class's share of
     a part and its share of all images. `divided_groups`: groups with images in more than one part. `largest_group`: its
-    number of images.
+    number of images. `grouped`: whether groups are known at all.
     """
 
     counts: pd.DataFrame
     deviation: float
     divided_groups: int
     largest_group: int
+    grouped: bool
 
     def __str__(self) -> str:
         whole = pd.concat([self.counts, self.counts.sum().to_frame("all").T])
@@ -32,10 +33,10 @@ class SplitSummary:
         shares = whole / whole.loc["all"].clip(lower=1)
         shares.loc["all"] = whole.loc["all"] / total
         cells = {name: [cell(*pair) for pair in zip(whole[name], shares[name], strict=True)] for name in whole}
+        groups = f"groups in more than one part: {self.divided_groups}" if self.grouped else "groups: not known"
         return (
             f"{pd.DataFrame(cells, index=whole.index).to_string()}\n"
-            f"largest deviation of a class share: {100 * self.deviation:.2f} points; "
-            f"groups in more than one part: {self.divided_groups}"
+            f"largest deviation of a class share: {100 * self.deviation:.2f} points; {groups}"
         )
 
     def misses(self, wanted: Mapping[str, float] | None = None, tolerance: float = TOLERANCE) -> list[str]:
@@ -78,4 +79,5 @@ def split_summary(manifest: Manifest) -> SplitSummary:
     shares, overall = counts / counts.sum().clip(lower=1), counts.sum(axis=1) / max(1, counts.to_numpy().sum())
     deviation = float(shares.sub(overall, axis=0).abs().to_numpy().max(initial=0.0))
     groups = table.groupby("group")["split"]
-    return SplitSummary(counts, deviation, int((groups.nunique() > 1).sum()), int(groups.size().max()))
+    divided, largest = int((groups.nunique() > 1).sum()), int(groups.size().max())
+    return SplitSummary(counts, deviation, divided, largest, manifest.grouped)

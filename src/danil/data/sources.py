@@ -1,7 +1,6 @@
 """Reading DATA as the user writes it: `READER:PATH?option=value`, or a bare path whose reader is recognised."""
 
 import difflib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -9,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from danil.data.decoding import SUFFIXES
-from danil.data.files import DICOM_SUFFIXES, expanded, hidden
 from danil.data.identical import with_identical_grouped
+from danil.data.listing import DICOM_SUFFIXES, expanded, is_marked, walked
 from danil.data.manifest import DataError, Manifest
 
 Reader = Callable[[Path, Mapping[str, str], bool], Manifest]
@@ -154,11 +153,13 @@ def recognised(path: Path) -> str:
 
 def first_kind(path: Path) -> str | None:
     """Return whether the first image file below a folder is a picture (`folder`) or a DICOM file (`dicom`)."""
-    for _, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not hidden(name))
-        for name in sorted(files):
-            if not hidden(name) and name.lower().endswith((*SUFFIXES, *DICOM_SUFFIXES)):
-                return "dicom" if name.lower().endswith(DICOM_SUFFIXES) else "folder"
+    for base, folders, files in walked(path):
+        folders[:] = [name for name in folders if not (base / name).is_symlink()]
+        for name in files:
+            if name.lower().endswith(SUFFIXES):
+                return "folder"
+            if name.lower().endswith(DICOM_SUFFIXES) or is_marked(base / name):
+                return "dicom"
     return None
 
 

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ def read_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
 
     Empty cells are missing; blanks around names and cells, empty rows and empty columns without a name are removed. The
     delimiter is the tab, semicolon or comma that the header holds most of. `NA` and `None` are text like any other.
+    The index counts the file's lines (of Parquet, rows) from 1, and is called so.
 
     Raises:
         DataError: missing, empty, header only, binary, another encoding, a column name twice, or a malformed line.
@@ -27,7 +29,7 @@ def read_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
     frame.columns = [str(name).strip() for name in frame.columns]
     frame = frame.apply(lambda column: column.str.strip()).replace("", None)
     named = [name for name in frame.columns if name or frame[name].notna().any()]
-    frame = frame[named].dropna(how="all").reset_index(drop=True)
+    frame = frame[named].dropna(how="all")
     if frame.empty:
         raise DataError(f"`{path}` has a header but no rows.")
     return frame
@@ -52,27 +54,42 @@ def delimited(path: Path, text: str) -> pd.DataFrame:
     """Return the rows of delimited text."""
     header = text.lstrip().splitlines()[0]
     delimiter = max("\t;,", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[int] = []
+    rows: list[list[str]] = []
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if any(row)]
+        for line, row in numbered(reader):
+            lines.append(line)
+            rows.append(row)
     except csv.Error as error:
         raise DataError(f"`{path}` is no well-formed CSV: {error}. Check its quotes.") from error
-    names = [name.strip() for name in rows[0]]
+    names = [name.strip() for name in rows[0]] if rows else []
     used = [name for name in names if name]
     twice = sorted({name for name in used if used.count(name) > 1})
     if twice:
         raise DataError(f"`{path}` has the column `{twice[0]}` twice. Rename one.")
     body = rows[1:]
-    for number, row in enumerate(body, start=2):
+    for line, row in zip(lines[1:], body, strict=True):
         if any(cell.strip() for cell in row[len(names) :]):
             raise DataError(
-                f"`{path}`: row {number} has {len(row)} cells, the header {len(names)}. Quote commas in text."
+                f"`{path}`: line {line} has {len(row)} cells, the header {len(names)}. Quote commas in text."
             )
     keep = [index for index, name in enumerate(names) if name]
     return pd.DataFrame(
         [[row[index] if index < len(row) else "" for index in keep] for row in body],
         columns=[names[index] for index in keep],
+        index=pd.Index(lines[1:], name="line", dtype="int64"),
         dtype="str",
     )
+
+
+def numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV reader that hold something, each with its first line, from 1."""
+    line = 1
+    for row in reader:
+        if any(row):
+            yield line, row
+        line = reader.line_num + 1
 
 
 def parquet(path: Path) -> pd.DataFrame:
@@ -85,7 +102,7 @@ def parquet(path: Path) -> pd.DataFrame:
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"`{path}` is no Parquet table: {error}.") from error
-    return frame.apply(textual)
+    return frame.apply(textual).set_index(pd.RangeIndex(1, len(frame) + 1, name="row"))
 
 
 def textual(column: pd.Series) -> pd.Series:
@@ -103,16 +120,14 @@ def required(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
 
 
 def complete(frame: pd.DataFrame, column: str, path: Path) -> None:
-    """Raise `DataError` naming the rows (2 is the first below the header) unless every cell of the column is filled."""
-    rows = [str(index + 2) for index in frame.index[frame[column].isna()]]
-    if rows:
-        shown = ", ".join(rows[:5]) + (" …" if len(rows) > 5 else "")
-        raise DataError(
-            f"`{path}`: column `{column}` is empty in {len(rows)} row{'' if len(rows) == 1 else 's'} ({shown}). "
-            "Fill or remove them."
-        )
+    """Raise `DataError` naming the lines unless every cell of the column is filled."""
+    if frame[column].isna().any():
+        raise DataError(f"`{path}`: column `{column}` is empty in {cells(frame[column])}. Fill or remove them.")
 
 
-def translated(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
-    """Return a column with known values replaced, others kept."""
-    return column.map(lambda value: names.get(value, value), na_action="ignore")
+def cells(column: pd.Series) -> str:
+    """Return how many cells of a table's column are empty and where the first are: `2 rows (lines 3, 4)`."""
+    places = [str(place) for place in column.index[column.isna()]]
+    ending = "" if len(places) == 1 else "s"
+    shown = ", ".join(places[:5]) + (" …" if len(places) > 5 else "")
+    return f"{len(places)} row{ending} ({column.index.name}{ending} {shown})"

@@ -1,5 +1,6 @@
 """Evaluating a run on another cohort: other class names, missing classes, images without labels; every task."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
@@ -8,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from danil.data import loader, read_source, write_atomically
-from danil.data.manifest import Manifest, counted
+from danil.data.manifest import RESERVED, Manifest, counted
+from danil.data.sources import SYNTHETIC, parsed_source
+from danil.evaluation.cohort_folder import check_free, cohort_folder, write_record
 from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError
@@ -17,6 +20,8 @@ from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, open_run
 from danil.statistics.decisions import Wanted
 from danil.statistics.predictions import Integers, Predictions
+
+LOGGER = logging.getLogger(__name__)
 
 
 def evaluate_cohort(
@@ -31,15 +36,16 @@ def evaluate_cohort(
     """Predict another data set, write its predictions (a table per task) and `metrics.json`; return metrics and folder.
 
     Temperature and thresholds are the run's own, from its validation part; the cohort's metadata make the subgroups.
-    A task's labels are the cohort's label column of its name; the main task takes the cohort's first label column
-    where none is named like a task. What has no labels is predicted only, which the notes say.
+    A task's labels are the cohort's column of its name, unless `data` names other label columns; the main task takes
+    the cohort's first label column where none is named like a task. What has no labels is predicted only, which the
+    notes say.
 
     Args:
         run: the run folder.
         data: `READER:PATH` or a path; its own split is ignored.
         mapping: `OLD=NEW`: the cohort's class OLD is the run's class NEW, of the main task; `TASK:OLD=NEW` of another;
             `OLD=` takes the label as unknown.
-        out: where results go. Default: `cohorts/<name of the data>` in the run folder.
+        out: where results go. Default: a folder in the run's `cohorts`, named by the last two parts of the data's path.
         wanted: what thresholds are chosen for, on the run's validation part. Default: what the run has.
         choices: as `evaluate_predictions` has them; `prevalences` are of the main task's classes.
 
@@ -47,15 +53,19 @@ def evaluate_cohort(
         Metrics (`None` where no image has a label: only predictions are written then) and the folder.
 
     Raises:
-        EvaluationError: a class of the cohort is none of the run's, or the mapping is wrong; nothing is written.
+        EvaluationError: a class of the cohort is none of the run's, the mapping is wrong, or the folder is a run or
+            holds results of other data; nothing is written.
         RunError, DataError: the run or the data cannot be used.
     """
     fitted = open_run(run)
     tasks = list(fitted.tasks)
     decided = run_decisions(Path(run), read_manifest(Path(run)), tasks, wanted)
     manifest = read_source(data, labelled=False, several=len(tasks) > 1)
+    for task in (task for task in tasks if task in label_columns(manifest, tasks) and task not in manifest.tasks):
+        LOGGER.info("The labels of the task `%s` are those of the column of that name.", task)
+    folder = cohort_folder(Path(run), manifest.source) if out is None else Path(out)
+    check_free(folder, manifest.source)
     predictions = cohort_predictions(fitted, manifest, mapping, data)
-    folder = Path(run) / "cohorts" / Path(data.split(":")[-1].split("?")[0]).stem if out is None else Path(out)
     known = {task: found for task, found in predictions.items() if (found.labels >= 0).any()}
     metrics = None
     if known:
@@ -63,11 +73,12 @@ def evaluate_cohort(
             known,
             tasks,
             training_counts={task: training_counts(Path(run), task) for task in known},
-            metadata=manifest.table.set_index("path").drop(columns=["group", "split", *manifest.tasks]),
+            metadata=manifest.table.set_index("path").drop(columns=["group", "split", *label_columns(manifest, tasks)]),
             decided=decided,
             **choices,
         )
         metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
+    write_record(folder, manifest.source)
     for task, found in predictions.items():
         write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))
     if metrics is not None:
@@ -106,12 +117,19 @@ def cohort_predictions(
 
 def label_cells(manifest: Manifest, task: str, tasks: Iterable[str]) -> pd.Series:
     """Return the cohort's labels of one of the run's tasks as text, missing where it has none."""
-    if task in manifest.tasks:
-        return manifest.table[task]
-    ours = list(tasks)
-    if task == ours[0] and not set(ours) & set(manifest.tasks):
+    ours, there = list(tasks), label_columns(manifest, tasks)
+    if task in there:
+        return manifest.table[task].astype("str")
+    if task == ours[0] and not set(ours) & set(there):
         return manifest.table[manifest.task]
     return pd.Series(None, manifest.table.index, dtype="str")
+
+
+def label_columns(manifest: Manifest, tasks: Iterable[str]) -> list[str]:
+    """Return the cohort's own label columns and, where its source names none, those named like the run's tasks."""
+    named = manifest.source.startswith(f"{SYNTHETIC}:") or "label" in parsed_source(manifest.source).options
+    like = [task for task in tasks if task in manifest.table and task not in (*RESERVED, *manifest.tasks)]
+    return [*manifest.tasks, *(() if named else like)]
 
 
 def parsed_mapping(mapping: Sequence[str], tasks: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:

@@ -105,7 +105,8 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
         place = file.resolve()
         base = Path(root).resolve() if root is not None else None
         inside = place.relative_to(base).as_posix() if base is not None and place.is_relative_to(base) else ""
-        cases.append(Case(str(file), picture(file), labels.get(inside) or None))
+        shown = picture(file, None, fitted.window, fitted.frames)
+        cases.append(Case(str(file), shown, labels.get(inside) or None))
     return cases
 
 

@@ -1,5 +1,6 @@
 """Opening a run: a fitted classifier for notebooks and for every verb after training."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -12,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from danil.data.dataset import Images
-from danil.data.dicom import source_window
+from danil.data.decoding import DAMAGE, rgb, upright
+from danil.data.dicom import frame_named, frames_of, source_frames, source_window
 from danil.data.dicom_pixels import Window
 from danil.data.files import read_file
 from danil.data.manifest import Manifest
@@ -30,7 +32,8 @@ Picture = str | Path | Image.Image | np.ndarray[Any, Any]
 class FittedClassifier:
     """Predict with, and look into, the network of one run; made by `open_run`.
 
-    Images are files, PIL images or uint8 arrays `(H, W)` or `(H, W, 3)`, prepared as in training.
+    Images are files, PIL images or uint8 arrays `(H, W)` or `(H, W, 3)`, prepared as in training. `FILE#3` is the third
+    frame of a DICOM file. PIL images are turned and scaled to 8 bits as files are.
     """
 
     def __init__(self, folder: RunFolder, device: torch.device) -> None:
@@ -41,7 +44,7 @@ class FittedClassifier:
         self.task = next(iter(self.tasks))
         self.classes = self.tasks[self.task]
         self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.head)
-        self.window = source_window(record["source"])
+        self.window, self.frames = source_window(record["source"]), source_frames(record["source"])
         load_weights(self.model, folder)
         layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
         self.model.to(device).to(memory_format=layout).eval()
@@ -52,7 +55,7 @@ class FittedClassifier:
         data = self.recipe.data
         return torch.stack(
             [
-                squared(picture(image, 2 * data.size, self.window), data.size, data.fit, data.preprocess)
+                squared(picture(image, 2 * data.size, self.window, self.frames), data.size, data.fit, data.preprocess)
                 for image in listed(images)
             ]
         )
@@ -78,14 +81,19 @@ class FittedClassifier:
         """Return a row per image, in order: `path`, `prediction`, `probability_<class>` ….
 
         `path` is the file's, or the image's position where it was given as pixels. The plain names are the main task's;
-        further tasks follow as `<task>_prediction`, `<task>_probability_<class>` ….
+        further tasks follow as `<task>_prediction`, `<task>_probability_<class>` …. A DICOM file of several frames has
+        a row, `FILE#FRAME`, for each frame that the run's data source takes.
 
         Raises:
             ImageError: a file cannot be read.
         """
-        pictures = listed(images)
+        pictures = [frame for image in listed(images) for frame in self.each_frame(image)]
         paths = [str(item) if isinstance(item, (str, Path)) else str(place) for place, item in enumerate(pictures)]
         return self.predicted(paths, (self.display(part) for part in chunks(pictures, batch_size)))
+
+    def each_frame(self, image: Picture) -> Sequence[Picture]:
+        """Return the frames of a file that are images of their own, as the run's data source takes them."""
+        return frames_of(Path(image), self.frames) if isinstance(image, (str, Path)) else [image]
 
     def predicted(self, paths: Sequence[str], batches: Iterable[Tensor]) -> pd.DataFrame:
         """Return the table of `predict` for batches of uint8 images `(B, 3, S, S)`, named by `paths`."""
@@ -156,16 +164,30 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         ) from error
 
 
-def picture(image: Picture, shorter: int | None = None, window: Window = "auto") -> Image.Image:
-    """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training."""
+def picture(image: Picture, shorter: int | None = None, window: Window = "auto", frames: str = "first") -> Image.Image:
+    """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training.
+
+    Of several frames of a DICOM file, `frames` (`first`, `middle`) says which; of `all` the first, with a warning.
+    """
     if isinstance(image, (str, Path)):
-        return read_file(Path(image), str(image), shorter, window)
+        names = frames_of(Path(image), frames)
+        if len(names) > 1:
+            warnings.warn(
+                f"`{image}` has {len(names)} frames, of which the first is taken. Name another: `{names[1]}`.",
+                stacklevel=2,
+            )
+        file, frame = frame_named(names[0])
+        return read_file(file, str(image), shorter, window, frame)
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        try:
+            return upright(image, rgb(image))
+        except DAMAGE as error:
+            raise RunError(f"`images` holds a picture of mode {image.mode} that is no RGB: {error}.") from error
+    sides, channels = image.shape[:2], image.shape[2:]
+    if image.dtype != np.uint8 or len(sides) < 2 or 0 in sides or channels not in ((), (3,)):
         raise RunError(
             f"`images` holds an array of {image.dtype} with shape {image.shape}; "
-            "give uint8 of shape (H, W) or (H, W, 3)."
+            "give uint8 of shape (H, W) or (H, W, 3), or a batch (B, H, W, 3)."
         )
     return Image.fromarray(image).convert("RGB")
 

@@ -227,19 +227,20 @@ def installed(name: str) -> str | None:
 
 
 def git_state() -> str | None:
-    """Return `git describe` of this package's checkout, `None` outside one."""
+    """Return `git describe` of the checkout that this file is part of, `None` where it is in none."""
+    tracked = git_answer("ls-files", "--error-unmatch", Path(__file__).name)
+    return git_answer("describe", "--always", "--dirty") if tracked else None
+
+
+def git_answer(*words: str) -> str | None:
+    """Return what git says in this file's folder, `None` where it fails or there is none."""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
 def command_line() -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from danil.data import ImageError, read_source
+from danil.data import DataError, ImageError, read_source
 from danil.data.manifest import Manifest
 from danil.data.sources import relocated
 from danil.runs.classifier import FittedClassifier
@@ -19,10 +19,15 @@ def run_manifest(folder: RunFolder, data: str | None = None) -> Manifest:
     """Return the images that a run used, with its split, from where they were or from `data`, where they are now.
 
     Raises:
-        RunError: images are missing, or labels, groups or stored sizes differ from those the run was made with.
+        RunError: the data cannot be read, images are missing, or labels, groups or stored sizes differ from those the
+            run was made with.
     """
     record = folder.record()
-    found = read_source(record["source"] if data is None else relocated(record["source"], data))
+    place, moved = data or record["source"], "Say where the same data are now by `--data`."
+    try:
+        found = read_source(record["source"] if data is None else relocated(record["source"], data))
+    except DataError as error:
+        raise RunError(f"the data of the run `{folder.path}` cannot be read from `{place}`: {error} {moved}") from error
     try:
         used = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False, usecols=["path", "split"])
     except (OSError, ValueError) as error:
@@ -31,14 +36,14 @@ def run_manifest(folder: RunFolder, data: str | None = None) -> Manifest:
     missing = used["path"][rows < 0]
     if len(missing):
         raise RunError(
-            f"{len(missing)} of the run's {len(used)} images are not in `{data or record['source']}`, e.g. "
-            f"`{missing.iloc[0]}`. Say where the same data are now by `--data`."
+            f"{len(missing)} of the {len(used)} images of the run `{folder.path}` are not in `{place}`, e.g. "
+            f"`{missing.iloc[0]}`. {moved}"
         )
     manifest = found.take(rows)
     manifest = replace(manifest, table=manifest.table.assign(split=used["split"].replace("", pd.NA)))
     if manifest.digest() != record["digest"]:
         raise RunError(
-            f"the images of `{data or record['source']}` are not those of `{folder.path}`: labels, groups or "
+            f"the images of `{place}` are not those of `{folder.path}`: labels, groups or "
             "file sizes have changed (digest differs). Restore the data or train a new run."
         )
     return manifest
@@ -51,18 +56,23 @@ def predict_files(
     batch_size: int = 32,
     advance: Callable[[int], None] = lambda files: None,
 ) -> tuple[pd.DataFrame, list[ImageError]]:
-    """Return a row per readable file, in order, and the errors of the others; `advance` is told how many are done."""
+    """Return a row per readable file, in order, and the errors of the others; `advance` is told how many are done.
+
+    A DICOM file of several frames has a row, `FILE#FRAME`, for each frame that the run's data source takes.
+    """
     tables: list[pd.DataFrame] = []
     faults: list[ImageError] = []
     for start in range(0, len(files), batch_size):
-        names: list[str] = []
-        prepared: list[Tensor] = []
-        for file in files[start : start + batch_size]:
-            try:
-                prepared.append(fitted.display(file))
-                names.append(str(file))
-            except ImageError as error:
-                faults.append(error)
-        tables.append(fitted.predicted(names, [torch.cat(prepared)] if prepared else []))
+        images = [str(name) for file in files[start : start + batch_size] for name in fitted.each_frame(file)]
+        for first in range(0, len(images), batch_size):
+            names: list[str] = []
+            prepared: list[Tensor] = []
+            for image in images[first : first + batch_size]:
+                try:
+                    prepared.append(fitted.display(image))
+                    names.append(image)
+                except ImageError as error:
+                    faults.append(error)
+            tables.append(fitted.predicted(names, [torch.cat(prepared)] if prepared else []))
         advance(min(start + batch_size, len(files)))
     return pd.concat(tables, ignore_index=True) if tables else fitted.predicted([], []), faults

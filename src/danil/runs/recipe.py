@@ -101,7 +101,7 @@ def read_recipe(
         tree: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecipeError(
-            f"recipe `{origin}` is not valid TOML: {error}. See `danil train --help` for keys."
+            f"recipe `{origin}` is not valid TOML: {error}. All keys: `python -m danil.runs.reference`, docs/recipe.md."
         ) from error
     for setting in settings:
         apply_setting(tree, setting)
@@ -178,7 +178,8 @@ def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     if not key:
         return message.removeprefix("Value error, ")
     if kind != "extra_forbidden":
-        return f"`{key}` is {value!r}: {message[0].lower()}{message[1:]}"
+        told = message.removeprefix("Value error, ")
+        return f"`{key}` is {value!r}: {told[0].lower()}{told[1:]}"
     section: Any = Recipe
     for name in place[:-1]:
         section = section.model_fields[str(name)].annotation
@@ -188,7 +189,9 @@ def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) 
             f"`{key}` is not offered: mixed images have no single label, but DANIL needs one per image to say which "
             "class is the true one and which the distractor, and OHEM, CANet and the metrics are defined on one label"
         )
-    return f"`{key}` is not a known key.{nearest(str(place[-1]), known)} Known here: {', '.join(known)}"
+    return (
+        f"`{key}` is not a known key.{nearest(str(place[-1]), known)} Known here: {', '.join(known)} (docs/recipe.md)"
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

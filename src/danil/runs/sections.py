@@ -1,8 +1,8 @@
 """The sections of a recipe: every key, its type, its range and its default."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -12,9 +12,17 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """Refuse unknown keys and change after validation."""
+    """Refuse unknown keys, `true` and `false` for a number, and change after validation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a truth value where the key takes none; pydantic would make it 1 or 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("this key does not take `true` or `false`")
+        return value
 
 
 class Data(Section):
@@ -60,7 +68,7 @@ System = Literal["base", "ohem", "batch_selection", "multitask", "dil", "canet",
 
 
 class Objective(Section):
-    """Name the training objective and its constants (METHOD §1–3; λ is `weight`, ε is `epsilon`).
+    """Name the training objective and its constants (docs/method.md; λ is `weight`, ε is `epsilon`).
 
     `base` is what DANIL's term is added to: `name = "danil"` with `base = "ohem"` is DANIL on OHEM. `task_weight`: of
     every task but the main one, in its loss and in its distractor term. `auxiliary_weight`: of CANet's auxiliary
