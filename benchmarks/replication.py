@@ -22,7 +22,7 @@ from danil.benchmark.suite import Suite, combinations, read_suite
 from danil.benchmark.tables import explained, finding, interval, metric_name, number
 from danil.benchmark.tables import row as table_row
 from danil.data import write_atomically
-from danil.statistics.comparison import signed
+from danil.statistics.comparison import compared, signed
 from danil.statistics.two_level import ENOUGH
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +88,13 @@ distance d, means over seeds, measured every 20 steps in training.
 Why the sum is weaker than the mean: at 64 px it is C·H·W = 12,288 times the mean, and where d is far above ε = 10⁻⁴
 in both, the gradient of λ/(d + ε), which is ∇d/d², is 12,288 times smaller for the same map
 ([method.md](method.md#the-scale-of-the-distance)). λ = 10⁻⁵ is what the paper prints, not chosen here.
+
+## How far two trainings of one method differ
+
+Pairs of trainings of one method that differ in the seed alone, and how many of them have a paired interval, over test
+images alone, that excludes 0: what a comparison of one training each would call a difference.
+
+{luck}
 
 ## What it costs
 
@@ -227,15 +234,35 @@ def said(records: Sequence[Record]) -> str:
     return f"‖∇λL_d‖ / ‖∇L⁺‖, mean of an epoch, over all seeds and data sets: {'; '.join(ranges)}." if ranges else ""
 
 
-def costs(records: Sequence[Record]) -> str:
-    """Return processor minutes and their ratio to those of Base's training with the same seed and code."""
-    lines = ["| suite | data | backbone | method | processor minutes | ÷ Base |", "|---|---|---|---|---|---|"]
+def by_method(records: Sequence[Record]) -> dict[tuple[str, str, str, str], list[Record]]:
+    """Return suite, data set, backbone and method → the records of its seeds."""
     groups: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
         key = (record.suite, record.dataset[1], record.backbone[1], record.method[1])
         groups.setdefault(key, []).append(record)
+    return groups
+
+
+def luck(records: Sequence[Record]) -> str:
+    """Return how often the interval of the difference of two seeds of one method excludes 0, by metric."""
+    head = ("suite", "data", "backbone", "method", "pairs", *(f"{metric.replace('_f1', '-F1')}" for metric in METRICS))
+    lines, total = [table_row(head), "|---" * len(head) + "|"], [0] * (1 + len(METRICS))
+    for names, each in by_method(records).items():
+        if len(each) > 1:
+            seeds = {str(record.seed): [record.predictions] for record in each}
+            _, pairs = compared(seeds, families=("confusion",))
+            found = [[pair.differences[metric] for pair in pairs] for metric in METRICS]
+            counts = [len(pairs), *(sum(not one.low <= 0 <= one.high for one in row) for row in found)]
+            total = [sum(pair) for pair in zip(total, counts, strict=True)]
+            lines.append(table_row((*names, *map(str, counts))))
+    return "\n".join([*lines, table_row(("all", "", "", "", *map(str, total)))])
+
+
+def costs(records: Sequence[Record]) -> str:
+    """Return processor minutes and their ratio to those of Base's training with the same seed and code."""
+    lines = ["| suite | data | backbone | method | processor minutes | ÷ Base |", "|---|---|---|---|---|---|"]
     bases = {(r.suite, r.dataset[1], r.backbone[1], r.seed, r.code): r for r in records if r.method[0] == "base"}
-    for (suite, dataset, backbone, method), each in groups.items():
+    for (suite, dataset, backbone, method), each in by_method(records).items():
         pairs = ((one, bases.get((suite, dataset, backbone, one.seed, one.code))) for one in each)
         shared = [one.cpu_seconds / base.cpu_seconds for one, base in pairs if base is not None]
         ratio = f"{median(shared):.2f}" if shared else "–"
@@ -256,6 +283,7 @@ def write() -> None:
         gradients=gradients(records),
         ratios=ratios(records),
         said=said(records),
+        luck=luck(records),
         costs=costs(records),
         tables="\n".join(rendered(found[metric]) for metric in METRICS),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from danil.benchmark.records import Record, RecordError
 from danil.evaluation.document import constant
+from danil.runs.recipe import flattened
 from danil.statistics.bootstrap import RESAMPLES, Bootstrap, bootstrap
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.two_level import Difference, difference, method_mean
@@ -127,13 +128,9 @@ def check_alike(records: Sequence[Record]) -> None:
             )
 
 
-def decided(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def decided(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe's `section.key` → value, but for the seed and for where the data lie."""
-    flat: dict[str, Any] = {}
-    for key, value in recipe.items():
-        name = prefix + key
-        flat |= decided(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return {name: value for name, value in flat.items() if name not in {"seed", "data.source"}}
+    return {name: value for name, value in flattened(recipe).items() if name not in {"seed", "data.source"}}
 
 
 def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resamples: int) -> dict[str, Entry]:

@@ -54,13 +54,13 @@ def run_cell(folder: Path) -> None:
     spent = spent_before(folder)
     try:
         run = train_run(cell.recipe, folder / "run", resume=True, quiet=True)
-        if run is not None and cell.part == "test":
-            evaluate_run(run.path)
     finally:
         used = [spent[0] + time.monotonic() - clock, spent[1] + processor_seconds() - processor]
         write_atomically(folder / "spent.json", json.dumps(used))
     if run is None:
         return
+    if cell.part == "test":
+        evaluate_run(run.path)
     write_record(folder / "record.json", made_record(cell, run, *spent_before(folder)))
     shutil.rmtree(run.path / "checkpoints")
 

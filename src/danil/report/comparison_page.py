@@ -12,6 +12,7 @@ from danil.report.measures import title
 from danil.report.page import write_page
 from danil.report.record import RunRecord, read_record
 from danil.report.robustness import compared_section
+from danil.runs.recipe import flattened
 from danil.statistics.confusion import confusion_matrix
 from danil.statistics.tables import read_predictions
 
@@ -129,11 +130,3 @@ def recipe_table(records: Mapping[str, RunRecord]) -> TextTable | None:
     odd = [key for key in keys if key != "seed" and len({str(values.get(key)) for values in flat.values()}) > 1]
     rows = [[key, *(str(values.get(key, "–")) for values in flat.values())] for key in odd]
     return TextTable("Keys of the recipe in which the methods differ", ["key", *flat], rows)
-
-
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `section.key` → value."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -1,6 +1,7 @@
 """The one prediction loop that every verb shares, and the predictions table."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -58,18 +59,14 @@ def predicted_probabilities(
 
     The model is put in eval mode and left as it was found. `advance` is told how many images are done.
     """
-    was_training = model.training
-    model.eval()
     found: dict[str, list[Tensor]] = {}
     done = 0
-    try:
+    with evaluating(model):
         for images in batches:
             for name, probabilities in fused_probabilities(model, normalize(images), task, views).items():
                 found.setdefault(name, []).append(probabilities.cpu())
             done += len(images)
             advance(done)
-    finally:
-        model.train(was_training)
     return {name: torch.cat(parts).numpy() for name, parts in found.items()}
 
 
@@ -93,3 +90,16 @@ def predictions_table(manifest: Manifest, probabilities: Probabilities, task: st
     for index, name in enumerate(names):
         table[f"probability_{name}"] = probabilities[task][:, index]
     return table
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Put the model in eval mode inside; after it, each module is in its own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()  # timm's LeViT drops a cache of parameters in a `train` of its own
+        for module, training in modes:
+            module.training = training

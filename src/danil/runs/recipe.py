@@ -198,3 +198,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean …?`, or nothing where no known name is near."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `section.key` → value."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

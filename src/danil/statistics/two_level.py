@@ -8,8 +8,8 @@ The group part, V(groups) − V(residual), is kept at 0 or above. The interval i
 of freedom, since the spread of 5 seeds is known from 5 numbers only. Under simulated nulls with 5 seeds a percentile
 interval over resampled seeds and groups claims a difference in 0.6 % (seeds alike) to 15 % (seeds differ) of cases,
 this one in 4 to 6 %. With one seed only the groups' part can be known. Between two trainings of one
-and the same method that differ in the seed alone, its interval of macro-F1 excludes 0 in about half of the cases (42 of
-80 pairs on HAM10000 and APTOS2019, records of `suites/cpu.toml`): fewer than `ENOUGH` seeds carry no verdict.
+and the same method that differ in the seed alone, its interval of macro-F1 excludes 0 in nearly half of the cases
+(docs/replication.md): fewer than `ENOUGH` seeds carry no verdict.
 """
 
 from collections.abc import Sequence

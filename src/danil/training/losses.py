@@ -1,7 +1,6 @@
 """The latest loss of every training image, for samplers that draw by loss."""
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from danil.objectives import DistractorAware, ImageLoss, Logits, Targets
+from danil.runs.prediction import evaluating
 
 Array = np.ndarray[Any, Any]
 
@@ -28,19 +28,6 @@ def image_losses(model: nn.Module, objective: nn.Module, batches: Iterable[tuple
             logits.append(model(images))
             targets.append(labels)
     return loss.per_image(joined(logits), joined(targets))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Generator[None]:
-    """Put the model in eval mode inside; after it, each module is in its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()  # timm's LeViT drops a cache of parameters in a `train` of its own
-        for module, training in modes:
-            module.training = training
 
 
 def joined(parts: list[Any]) -> Any:

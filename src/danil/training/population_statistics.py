@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
+from danil.runs.prediction import evaluating
+
 
 @dataclass
 class Moments:
@@ -68,18 +70,15 @@ def recompute_statistics(
 @contextmanager
 def batch_normalising(model: nn.Module, layers: Iterable[_BatchNorm]) -> Generator[None]:
     """Put all in eval mode but these layers, which normalise by the batch and do not touch their running statistics."""
-    modes = [(module, module.training) for module in model.modules()]
     tracked = [(layer, layer.track_running_stats) for layer in layers]
-    try:
-        model.eval()
-        for layer, _ in tracked:
-            layer.training, layer.track_running_stats = True, False
-        yield
-    finally:
-        for layer, tracks in tracked:
-            layer.track_running_stats = tracks
-        for module, training in modes:
-            module.training = training
+    with evaluating(model):
+        try:
+            for layer, _ in tracked:
+                layer.training, layer.track_running_stats = True, False
+            yield
+        finally:
+            for layer, tracks in tracked:
+                layer.track_running_stats = tracks
 
 
 @contextmanager
