@@ -36,7 +36,7 @@ from danil.objectives.terms import Logits, Targets, Terms, detached
 Normalization = Literal["frozen", "coupled", "running"]
 MapScale = Literal["sample", "batch"]
 Passes = tuple[Logits, Tensor, Tensor, dict[str, Distractors], dict[str, Tensor]]
-"""The first pass's logits, losses and scalar loss, the distractors found, and each task's d."""
+"""The first pass's logits, losses and their shares, the distractors found, and each task's d."""
 
 
 class DistractorAware(nn.Module):
@@ -134,10 +134,10 @@ class DistractorAware(nn.Module):
         bare = bare_module(model)
         images = received_images(model, images)
         passes = self._one_pass if self.normalization == "coupled" else self._two_passes
-        logits, losses, loss, found, distances = passes(model, bare, images, targets)
+        logits, losses, shares, found, distances = passes(model, bare, images, targets)
         scale = global_count(images) if self.map_scale == "batch" else 1
         distances = {task: d / scale**2 for task, d in distances.items()}
-        return self._terms(bare, logits, targets, losses, loss, found, distances)
+        return self._terms(bare, logits, targets, losses, shares, found, distances)
 
     def _one_pass(self, model: nn.Module, bare: nn.Module, images: Tensor, targets: Targets) -> Passes:
         """Run the images once, in a graph that holds their maps as well."""
@@ -147,9 +147,9 @@ class DistractorAware(nn.Module):
             inputs = images.detach().requires_grad_()
         with torch.enable_grad(), eager(), twice_differentiable(bare), tensor_at(bare, self.layer) as source:
             logits: Logits = model(inputs.clone())  # the network may write to what it receives
-            losses, loss, found = self._first_losses(logits, targets)
+            losses, shares, found = self._first_losses(logits, targets)
             distances = self._distances(source(inputs), logits, found, graph)
-        return logits if graph else detached(logits), losses, loss, found, distances
+        return logits if graph else detached(logits), losses, shares, found, distances
 
     def _two_passes(self, model: nn.Module, bare: nn.Module, images: Tensor, targets: Targets) -> Passes:
         """Run the images, and then the wrong ones again."""
@@ -160,13 +160,13 @@ class DistractorAware(nn.Module):
         # A step to be measured goes backward through its first pass twice, which compiled code may not allow.
         with eager() if due else nullcontext(), unwritten(images), statistics.caught(images), recall.recorded(images):
             logits: Logits = model(images)
-        losses, loss, found = self._first_losses(logits, targets)
-        return logits, losses, loss, found, self._second_distances(bare, modules, images, recall, found)
+        losses, shares, found = self._first_losses(logits, targets)
+        return logits, losses, shares, found, self._second_distances(bare, modules, images, recall, found)
 
     def _first_losses(self, logits: Logits, targets: Targets) -> tuple[Tensor, Tensor, dict[str, Distractors]]:
         losses = self.base.per_image(logits, targets)
         shares = self.base.shares(losses.detach(), known_images(targets))
-        return losses, (shares * losses).sum(), found_distractors(logits, targets, shares, self.base, self.rival)
+        return losses, shares, found_distractors(logits, targets, shares, self.base, self.rival)
 
     def _second_distances(
         self,
@@ -215,11 +215,12 @@ class DistractorAware(nn.Module):
         logits: Logits,
         targets: Targets,
         losses: Tensor,
-        loss: Tensor,
+        shares: Tensor,
         found: Mapping[str, Distractors],
         distances: Mapping[str, Tensor],
     ) -> Terms:
         """Put both parts together, at the set λ or at the λ that holds the strength."""
+        loss = (shares * losses).sum()
         each = [(found[t].weights * penalties(d, self.epsilon, self.form)).sum() for t, d in distances.items()]
         penalty = torch.stack(each).sum() if each else loss * 0
         # A term of 0 needs no backward, which would talk to other ranks once more than theirs do.
