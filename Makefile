@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH :=
 
-.PHONY: install demo test lint unit slow clean
+.PHONY: install demo test lint unit slow lowest clean
 
 install: .venv/installed
 
@@ -30,5 +30,10 @@ unit: install
 slow: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
 
+lowest: install # the unit tests on the lowest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[offline,dicom,dev]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 -m "not slow" -W ignore -p no:cacheprovider tests
+
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist .pytest_cache .ruff_cache .hypothesis

@@ -47,9 +47,10 @@ GUIDE = """
   writer leaves is removed at the next start. `tests/runs/test_checkpoint.py` kills the writer at each line of its code.
 - **Reading** compares a SHA-256 over the content. A damaged checkpoint is named, and the one before is used, with a
   warning. With both damaged the run does not go on by itself, and says so.
-- **Ctrl-C and SIGTERM** finish the step (or leave the evaluation), save, and exit with 130 or 143. A second Ctrl-C
-  leaves at once and says what is saved. Before training starts there is nothing to save, and both end the program at
-  once.
+- **Ctrl-C, SIGTERM and a lost terminal** (SIGHUP: the window is closed, the connection drops) finish the step (or
+  leave the evaluation), save, and exit with 130, 143 or 129. A second Ctrl-C leaves at once and says what is saved.
+  Before training starts there is nothing to save, and each ends the program at once. Under `nohup` a lost terminal
+  stops nothing.
 - **Any other error** (a full disk, an image that vanished, memory) says at which step the run stands, which step is
   saved, with which epoch the log ends, and how to go on; `tests/training/test_stopping.py` has them one by one.
 - **A loss or weights that are not finite** end the run before they are saved; the message names step and images.

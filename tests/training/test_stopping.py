@@ -3,6 +3,8 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -106,6 +108,40 @@ def test_a_signal_handled_outside_of_python_is_left_to_its_handler(monkeypatch):
         assert getsignal(signal.SIGTERM) == before[1]
     assert requests.number == signal.SIGINT
     assert (getsignal(signal.SIGINT), getsignal(signal.SIGTERM)) == before
+
+
+LOST_TERMINAL = """
+import fcntl, signal, sys, termios
+from danil.training.interruption import stop_requests
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+with stop_requests() as requests:
+    print("ready", flush=True)
+    while requests.number is None:
+        signal.sigtimedwait([], 0.05)
+    print("saved", flush=True)  # would fail: the terminal is gone
+sys.exit(128 + requests.number)
+"""
+
+
+def test_a_lost_terminal_asks_to_stop_and_takes_what_is_printed_to_it():
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", LOST_TERMINAL], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    assert os.read(ours, 100).startswith(b"ready")
+    os.close(ours)
+    assert child.wait() == 128 + signal.SIGHUP
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what `nohup` does
+    try:
+        with stop_requests() as requests:
+            signal.raise_signal(signal.SIGHUP)
+        assert requests.number is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(("loss", "words"), [(0.5, "another process is not finite at step 7"), (float("nan"), "a.png")])

@@ -49,7 +49,7 @@ def fit(loop: Loop, training: Training) -> None:
     """Train from where `training` stands to the last epoch, saving as the recipe says.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
+        Interrupted: a signal to stop came; the step was finished and saved.
         Diverged: the loss or the weights are not finite.
     """
     position, train = training.position, loop.recipe.train

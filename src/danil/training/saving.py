@@ -40,7 +40,7 @@ class Saver:
         """Save where it is due; where a signal came, save and leave.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM came to any of the processes.
+            Interrupted: a signal to stop came to any of the processes.
         """
         minutes, steps = self.train.save_minutes, self.train.save_every
         due = bool(minutes) and time.monotonic() - self.began >= 60 * minutes
