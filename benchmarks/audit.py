@@ -154,7 +154,7 @@ def tables(record: dict[str, object]) -> str:
     for name, one in record["twins"].items():
         seen = record.get("looked_at", {}).get(name, {})
         share = " | ".join(f"{one['recall'][kind]:.3f}" for kind in KINDS)
-        lines.append(f"| {name} | {share} | {one['sets_of_originals']} sets | {seen.get('confirmed', '–')} |")
+        lines.append(f"| {name} | {share} | {one['sets_of_originals']} set(s) | {seen.get('confirmed', '–')} |")
         other = one["phash"]
         share = " | ".join(f"{other['recall'][kind]:.3f}" for kind in KINDS)
         lines.append(f"| … `imagehash.phash`, ≤ {NEAR_HASH} bits | {share} | {other['pairs_of_originals']} pairs | – |")

@@ -3,8 +3,8 @@
     python benchmarks/large_tables.py run      # about 2 minutes; writes results/large_tables.json
     python benchmarks/large_tables.py table    # only write docs/untrusted.md's table again
 
-Each row is a process of its own. The images are absent, as for `danil split` and `danil audit --metadata-only`, but in
-the last row: there each of a hundred image files is linked ten thousand times. Memory is the growth of the peak
+Each row is a process of its own. The images are absent, as with `?missing=keep` or `danil audit --metadata-only`, but
+in the last row: there each of a hundred image files is linked ten thousand times. Memory is the growth of the peak
 resident set over what the process holds before it opens the table (Linux).
 """
 

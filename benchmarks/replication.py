@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from marked import write_between
-from replication_chance import METRICS, by_method, last_bits, seeds
+from replication_chance import METRICS, by_method, last_bits, named, seeds
 from replication_figures import figures, gradients, measured
 
 from danil.benchmark import grids, read_records, rendered
@@ -67,8 +67,8 @@ error of their own, so that one outside our interval does not contradict it.
 | optimiser | learning rate 0.01; no schedule, batch or momentum given | SGD at a constant 0.01, batch 32 |
 | BatchNorm | not given | running statistics recomputed over 2,048 training images at the end |
 | seeds | not given, apparently one | as in the table above |
-| λ, ε | 10⁻⁵, 10⁻⁴ | the same; `strength` replaces λ by a fixed ratio of gradient norms |
-| distance | Eq. 5 sums over pixels; its scale is not given | the sum as printed, and the mean |
+| λ, ε | 10⁻⁵, 10⁻⁴ | the same; `strength` sets λ from running averages, towards a ratio of gradient norms |
+| distance | Eq. 5 sums over pixels; input size and pixel scale are not given | the sum as printed, and the mean |
 
 Scores are below the paper's; smaller images, a third of the epochs and, on HAM10000, fewer images may each be why. A
 comparison of methods under one protocol is what these numbers are for. They do not say what DANIL does at the paper's
@@ -77,7 +77,7 @@ size.
 ## Why: does the term act?
 
 λL_d's gradient relative to the cross-entropy's, the share of wrong images in a training batch and the median of the
-distance d, means over seeds, measured every 20 steps in training.
+distance d, means over seeds, measured every 20 steps in training (16 with `strength`).
 
 {gradients}
 
@@ -87,7 +87,7 @@ distance d, means over seeds, measured every 20 steps in training.
 
 Why the sum is weaker than the mean: at 64 px it is C·H·W = 12,288 times the mean, and where d is far above ε = 10⁻⁴
 in both, the gradient of λ/(d + ε), which is ∇d/d², is 12,288 times smaller for the same map
-([method.md](method.md#the-scale-of-the-distance)). λ = 10⁻⁵ is what the paper prints, not chosen here.
+([method.md](method.md#the-scale-of-the-distance)). λ = 10⁻⁵ is how we read what the paper prints, not chosen here.
 
 ## How far two trainings of one method differ
 
@@ -97,7 +97,7 @@ images alone, that excludes 0: what a comparison of one training each would call
 {seeds}
 
 DANIL with `objective.detach=true` sends no gradient through the response maps and trains as Base does, to the last bit
-on the same code. Its records here were made by later code than Base's, which adds the same numbers in another order:
+on the same code (seen at this size too: APTOS2019, seed 0, every prediction the same). Its records here were made by later code than Base's, which adds the same numbers in another order:
 the same recipe, seed, images and batches, with other last bits. How many test images two such trainings put into
 different classes, beside two seeds of Base, and how many of their paired intervals exclude 0:
 
@@ -110,7 +110,7 @@ trainings with the same seed shares its images but not its chance. It takes seve
 
 Processor time of a whole training, decoding included, relative to Base's with the same seed and the same code: medians.
 DANIL's holds the measuring of its gradient every 20 steps (16 with `strength`). The machine is shared and its speed
-changes from day to day; [step_cost.md](step_cost.md) measures steps side by side.
+changes from day to day; [step_cost.md](step_cost.md) measures steps side by side. –: Base has no record of that code.
 
 {costs}
 
@@ -128,12 +128,18 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
         if compared:
             done = sum(record.suite == grid.suite for record in records)
             asked = trainings(grid.suite)
-            open_end = "" if done == asked else "; verdicts may change with the others, over all of which Holm corrects"
+            open_end = (
+                ""
+                if done == asked
+                else "; Holm counts the differences there are, so that verdicts may change with the others"
+            )
             state = f"{grid.part} part; {done} of {asked} trainings finished{open_end}"
             lines += [f"**{grid.title}** ({state})", "", table_row(head), "|---" * len(head) + "|"]
             lines += [table_row(cells(grid, other, key)) for key in compared]
             methods = list(dict.fromkeys(key[2] for key in compared))
             lines += ["", finding(grid, methods), "", finding(other, methods), ""]
+            again = named([record for record in records if record.suite == grid.suite])
+            lines += [again, ""] if again else []
             if grid.part == "validation":
                 lines += [choice(grid, done == asked), ""]
     return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."

@@ -48,20 +48,38 @@ def seeds(records: Sequence[Record]) -> str:
     return "\n".join([*lines, table_row(("all", "", "", "", *map(str, total)))])
 
 
+def repeated(records: Sequence[Record]) -> dict[Names, tuple[list[tuple[Record, Record]], list[Record]]]:
+    """Return for each control its records beside Base's of the same seed and other code, and all records of Base."""
+    found: dict[Names, tuple[list[tuple[Record, Record]], list[Record]]] = {}
+    for names, each in by_method(records).items():
+        if each[0].method[0] == CONTROL:
+            place = (each[0].suite, each[0].dataset, each[0].backbone, "base")
+            base = [one for one in records if (one.suite, one.dataset, one.backbone, one.method[0]) == place]
+            pairs = [(one, two) for one in each for two in base if one.seed == two.seed and one.code != two.code]
+            if pairs:
+                found[names] = pairs, base
+    return found
+
+
 def last_bits(records: Sequence[Record]) -> str:
     """Return how far trainings differ that differ in nothing but the last bits of their arithmetic."""
     head = ("suite", "data", "pairs", "differently predicted", "differently predicted, two seeds of Base", *HEADS)
     lines = [table_row(head), "|---" * len(head) + "|"]
-    for names in by_method(records):
-        of = [record for record in records if (record.suite, record.dataset[1], record.backbone[1]) == names[:3]]
-        base = {record.seed: record for record in of if record.method[0] == "base"}
-        again = {record.seed: record for record in of if record.method[0] == CONTROL and record.method[1] == names[3]}
-        pairs = [(again[seed], base[seed]) for seed in sorted(again.keys() & base.keys())]
-        pairs = [pair for pair in pairs if pair[0].code != pair[1].code]
-        if pairs:
-            shares = (changed(pairs), changed(list(combinations(base.values(), 2))))
-            lines.append(table_row((*names[:2], str(len(pairs)), *shares, *map(str, excluding(pairs)))))
+    for names, (pairs, base) in repeated(records).items():
+        shares = (changed(pairs), changed(list(combinations(base, 2))))
+        lines.append(table_row((*names[:2], str(len(pairs)), *shares, *map(str, excluding(pairs)))))
     return "\n".join(lines) if len(lines) > 2 else "No record holds it yet."
+
+
+def named(records: Sequence[Record]) -> str:
+    """Return a sentence on the rows of the answer that are Base trained again; nothing where there are none."""
+    titles = sorted({names[3] for names in repeated(records)})
+    if not titles:
+        return ""
+    return (
+        f"*{' and '.join(titles)}* trains as Base does, to the last bit on the same code; the records come from other "
+        "code than Base's: this row is what other last bits alone do."
+    )
 
 
 def changed(pairs: Sequence[tuple[Record, Record]]) -> str:

@@ -10,7 +10,7 @@ backbone all steps run in turn, round after round in a new order: `base` (cross-
 `literal` (Algorithm 1 on the whole batch: two input gradients, PyTorch's own kernels). A step's time is taken relative
 to the base step of its own round, and the median of all rounds counts; a cell measured `--again` keeps the rounds it
 had, so that a lucky visit replaces nothing. Freed memory is kept (`danil.runs.kept_memory`), as in `danil train`; what
-that saves is measured by benchmarks/step_options.py. Writes results/step_cost.json, a record per cell, and
+that saves is measured by benchmarks/kept_memory.py. Writes results/step_cost.json, a record per cell, and
 docs/step_cost.md.
 """
 

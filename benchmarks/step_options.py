@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import danil
 from danil.data.atomic import write_atomically
-from danil.objectives.distractor_aware import QUANTILES
+from danil.objectives.distractors import QUANTILES
 
 ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "results" / "step_options.json", ROOT / "docs" / "second_order.md"

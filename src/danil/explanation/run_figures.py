@@ -114,8 +114,8 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = 
     """Return the most confidently wrong test images, then the least certain right ones; with masks where there are."""
     if not folder.predictions.is_file():
         raise RunError(
-            f"`{folder.path}` has no predictions to choose images from. Name images, or make predictions: "
-            f"`danil evaluate {folder.path}`."
+            f"`{folder.path}` has no predictions to choose images from. Name images, or finish the run: "
+            f"`danil train … --out {folder.path} --resume`."
         )
     table = read_predictions(folder.predictions).table()
     chosen = confidently_wrong(table, count)

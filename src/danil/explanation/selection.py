@@ -31,7 +31,7 @@ def with_confidence(predictions: pd.DataFrame) -> pd.DataFrame:
     needed += [f"probability_{name}" for name in predictions.get("prediction", pd.Series(dtype=str)).unique()]
     missing = [name for name in needed if name not in predictions.columns]
     if missing:
-        raise ValueError(f"`predictions` has no column `{missing[0]}`; give a table as `danil evaluate` writes it.")
+        raise ValueError(f"`predictions` has no column `{missing[0]}`; give a table as `danil train` writes it.")
     labelled = predictions[predictions["label"].notna() & (predictions["label"] != "")]
     confidence = pd.Series(0.0, index=labelled.index)
     for name in labelled["prediction"].unique():

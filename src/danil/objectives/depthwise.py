@@ -1,8 +1,9 @@
 """Weight gradients of depthwise convolutions on maps smaller than the kernel.
 
 oneDNN, which computes PyTorch's convolutions on CPUs, has no fast kernel for these: seven layers of an EfficientNet-b0
-at 64 px took nearly half of a training step. The gradient is short to write down: each weight of a channel meets few
-pairs of pixels, so it is a handful of products of whole slices, summed over images and pixels.
+at 64 px took a quarter of a training step or more (benchmarks/small_maps.py). The gradient is short to write down: each
+weight of a channel meets few pairs of pixels, so it is a handful of products of whole slices, summed over images and
+pixels.
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,10 @@ def read_predictions(path: str | Path) -> Predictions:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
-        raise PredictionsError(f"`{path}` does not exist. Make it by `danil train` or `danil evaluate`.") from error
+        raise PredictionsError(
+            f"`{path}` does not exist. `danil train` writes it at the end of a run; finish an interrupted one with "
+            "`--resume`."
+        ) from error
     except (ValueError, OSError) as error:
         raise PredictionsError(f"`{path}` cannot be read as CSV: {error}.") from error
     return predictions_from_table(table, str(path))
