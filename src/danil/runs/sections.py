@@ -28,8 +28,11 @@ class Section(BaseModel):
 class Data(Section):
     """Say where images come from (`READER:PATH`) and how they are prepared; `limit` images of each part for trials.
 
-    `preprocess = "fundus"` crops to the retina's disk and evens out its colours. `views` symmetries of the square are
-    fused at prediction (1: the image alone).
+    `fit` makes an image square: `crop` takes the largest centred square, `stretch` changes the aspect, `pad` adds
+    black. `preprocess = "fundus"` crops to the retina's disk and evens out its colours. `cache = "memory"` decodes each
+    image once and keeps its pixels, `none` decodes whenever an image is needed; `workers` processes prepare the batches
+    (0: the training's own); the result depends on neither. `views` symmetries of the square are fused at prediction (1:
+    the image alone).
     """
 
     source: str | None = None
@@ -45,7 +48,8 @@ class Data(Section):
 class Split(Section):
     """Say how images are divided: `auto` takes official parts, else (with `groups`) keeps groups together, else draws.
 
-    `test` and `validation` are shares of all images; every draw is stratified by the main label.
+    `test` and `validation` are shares of all images; every draw is stratified by the main label. `file`, written by
+    `danil split`, is taken instead of a draw.
     """
 
     kind: Literal["auto", "random", "grouped", "official", "column"] = "auto"
@@ -57,7 +61,12 @@ class Split(Section):
 
 
 class Model(Section):
-    """Name the backbone (any timm name) and its initial weights (`hub`, `package`, `none` or a file)."""
+    """Name the backbone (any timm name) and its initial weights (`hub`, `package`, `none`, `auto` or a file).
+
+    `weights = "auto"` is `package` where the backbone is `tf_efficientnet_lite0` and the package is installed, else
+    `hub`. `dropout` is the share of pooled features dropped in training; `none` takes the system's own: 0.5 with `dil`,
+    0.3 with `canet` and `canet_single`, else 0.
+    """
 
     backbone: str = "resnet50"
     weights: str = "hub"
@@ -106,6 +115,16 @@ class Objective(Section):
 class Train(Section):
     """Say how weights are updated; `select` keeps the last epoch or the best one on the validation part.
 
+    `batch_size` counts the images of all `devices` together. `optimizer` is one of timm's names; `sgd` is plain SGD
+    (timm's `momentum`), `nesterov` is timm's `sgd`, and `momentum` acts in these two alone. `weight_decay` leaves out
+    biases and normalisation. The rate rises to `lr` over `warmup_epochs`, from 1 % of it; then `constant` stays there
+    and `cosine` falls to 1 % of `lr` at the end of `epochs`. `balance = "weights"` weighs the classes in the loss,
+    `sampler` shows each equally often. `clip` is the largest norm of the gradient. `ema` is the decay of a moving
+    average of the weights, which is then what is validated and predicts (0: none). `patience`: training stops after so
+    many epochs without a better validation macro-F1, with `select = "best"` only. `precision` is Lightning Fabric's;
+    the mixed ones use autocast. `measure_every`: the log's `gradient_ratio` is measured every so many steps, at about
+    one more backward pass each (0: never, but every 16 steps with `objective.strength`). `max_steps` ends the training
+    after so many steps; the schedule is still that of `epochs`.
     `recompute_statistics` training images (0: none) give BatchNorm its running statistics anew before each evaluation.
     A checkpoint is written after each epoch, every `save_every` steps (0: not) and every `save_minutes` (0: not).
     `deterministic` asks for kernels that give the same bits every time, which on a GPU costs speed.
