@@ -50,8 +50,8 @@ def read_source(text: str, labelled: bool = True, several: bool = False, pixels:
     """Return the manifest of `READER:PATH` or of a bare path.
 
     Options follow a question mark: `csv:cohort.csv?image=file&label=dx&group=patient`; in their values `%26` stands
-    for `&` and so on (percent encoding). `groups=identical`, with any reader, puts images of equal bytes into one
-    group. `~` is the home folder.
+    for `&` and so on (percent encoding). `groups=identical`, with readers whose images are files of their own, puts
+    images of equal bytes into one group. `~` is the home folder.
 
     Args:
         text: what to read, e.g. `ham10000:data/HAM10000` or `tiles/`.
