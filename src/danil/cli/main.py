@@ -81,8 +81,8 @@ class Notices(logging.Handler):
         self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message unless it has been."""
-        message = record.getMessage()
+        """Print a message unless it has been, and call a warning one."""
+        message = ("warning: " if record.levelno >= logging.WARNING else "") + record.getMessage()
         if message not in self.said:
             self.said.add(message)
             typer.echo(f"danil: {message}", err=True)

@@ -16,6 +16,7 @@ from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError
 from danil.evaluation.folder import predictions_file, read_manifest, training_counts, write_metrics
+from danil.evaluation.overlap import training_overlap
 from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, open_run
 from danil.statistics.decisions import Wanted
@@ -38,7 +39,7 @@ def evaluate_cohort(
     Temperature and thresholds are the run's own, from its validation part; the cohort's metadata make the subgroups.
     A task's labels are the cohort's column of its name, unless `data` names other label columns; the main task takes
     the cohort's first label column where none is named like a task. What has no labels is predicted only, which the
-    notes say.
+    notes say. Images that the run was trained or validated on are counted in a warning and in the notes.
 
     Args:
         run: the run folder.
@@ -65,6 +66,9 @@ def evaluate_cohort(
         LOGGER.info("The labels of the task `%s` are those of the column of that name.", task)
     folder = cohort_folder(Path(run), manifest.source) if out is None else Path(out)
     check_free(folder, manifest.source)
+    seen, unknown = training_overlap(Path(run), manifest)
+    if seen is not None:
+        LOGGER.warning(seen)
     predictions = cohort_predictions(fitted, manifest, mapping, data)
     known = {task: found for task, found in predictions.items() if (found.labels >= 0).any()}
     metrics = None
@@ -78,6 +82,7 @@ def evaluate_cohort(
             **choices,
         )
         metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
+        metrics["notes"] = [*([seen] if seen else []), *metrics["notes"], *([unknown] if unknown else [])]
     write_record(folder, manifest.source)
     for task, found in predictions.items():
         write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))
