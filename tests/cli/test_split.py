@@ -43,6 +43,20 @@ def test_what_cannot_be_kept_is_said(danil, tmp_path, source):
     assert "(tolerance 0 points)" in answer.err
 
 
+def test_groups_on_both_sides_of_a_tables_own_split_are_a_warning(danil, tmp_path, source):
+    table = tmp_path / "cohort.csv"
+    first, *rows = table.read_text().splitlines()
+    parts = [("train", ("test", "validation")[place // 4 % 2])[place % 2] for place in range(48)]
+    table.write_text(
+        "\n".join([f"{first},split", *(f"{row},{part}" for row, part in zip(rows, parts, strict=True))]) + "\n"
+    )
+    answer = danil("split", source, "--out", tmp_path / "split.csv")
+    assert answer.code == 0, answer.err
+    assert "warning: 12 of 12 test images belong to a group" in answer.err
+    assert "warning: 12 of 12 validation images belong to a group" in answer.err
+    assert "belong to a group" not in danil("split", source, "--kind", "grouped", "--out", tmp_path / "b.csv").err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -80,3 +80,15 @@ def test_a_place_that_is_taken_is_refused_before_any_image_is_opened(tiny, tmp_p
     with pytest.raises(RunError, match="exists"):
         train_run(tiny(f"data.source='{source}'"), tmp_path / "run", quiet=True)
     assert not opened
+
+
+def test_groups_on_both_sides_are_a_warning_at_training(tiny, tmp_path, caplog):
+    settings = ("split.kind=random", "train.epochs=1", "train.max_steps=1")
+    train_run(tiny(*settings), tmp_path / "run", quiet=True)
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert any(
+        "test images belong to a group (patient, lesion …) that also has images in training" in one for one in told
+    )
+    caplog.clear()
+    train_run(tiny(*settings, "split.kind=grouped"), tmp_path / "other", quiet=True)
+    assert not [record for record in caplog.records if "belong to a group" in record.message]

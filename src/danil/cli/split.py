@@ -32,6 +32,7 @@ def split(
     """
     from danil.data import assign_splits, read_source, split_summary, write_split
     from danil.data import folds as divided_in_folds
+    from danil.data.siblings import sibling_warnings
 
     if folds is not None and test is not None:
         raise typer.BadParameter(f"`--folds {folds}` tests 1/{folds} of the images in each; leave `--test` out.")
@@ -47,6 +48,7 @@ def split(
         summary = split_summary(one)
         typer.echo(summary)
         wanted = None if own and folds is None else {"test": share, "validation": validation}
-        for miss in summary.misses(wanted, tolerance / 100):
+        siblings = sibling_warnings(one.table, one.grouped)
+        for miss in [*siblings, *summary.misses(wanted, tolerance / 100)]:
             typer.echo(f"warning: {miss}", err=True)
         typer.echo(f"split: {file} (digest {write_split(file, one)})")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from danil.data.siblings import sibling_warnings
 from danil.report.record import RunRecord
 from danil.runs import Recipe
 
@@ -101,12 +101,6 @@ def class_table(record: RunRecord) -> TextTable | None:
     return TextTable("Images per class and part", ["class", *known, "all", "share"], rows)
 
 
-def shared_groups(table: pd.DataFrame) -> int:
-    """Return how many test images belong to a group with images in training or validation."""
-    test = table["split"] == "test"
-    return int(table.loc[test, "group"].isin(set(table.loc[~test & table["split"].notna(), "group"])).sum())
-
-
 def cautions(record: RunRecord, notes: bool = True) -> list[str]:
     """Return what a reader must know before believing the numbers, with the notes of `metrics.json` where wanted."""
     found: list[str] = []
@@ -115,13 +109,7 @@ def cautions(record: RunRecord, notes: bool = True) -> list[str]:
     if record.recipe.data.limit is not None:
         found.append(f"This is a trial on a sample (data.limit = {record.recipe.data.limit:,}), not on all images.")
     if record.manifest is not None and record.data.get("grouped"):
-        shared = shared_groups(record.manifest)
-        tested = int((record.manifest["split"] == "test").sum())
-        if shared:
-            found.append(
-                f"{shared:,} of {tested:,} test images belong to a group (patient, lesion …) that also has images in "
-                "training or validation, so the results may be too good. Compare with `split.kind=grouped`."
-            )
+        found += sibling_warnings(record.manifest, grouped=True)
     elif record.manifest is not None:
         found.append("Nothing is known of patients: images of one patient may lie on both sides of the split.")
     return found + ([str(note) for note in (record.metrics or {}).get("notes", [])] if notes else [])

@@ -1,5 +1,6 @@
 """A whole run: data, network, training, and the predictions on the test part."""
 
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from danil.data import write_atomically
 from danil.data.loading import loader
 from danil.data.manifest import Manifest
 from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
+from danil.data.siblings import sibling_warnings
 from danil.models import create_model
 from danil.runs import Recipe, RecipeError, RunFolder, kept_memory, latest_checkpoint, open_run, predictions_table
 from danil.runs.folder import check_free
@@ -29,6 +31,8 @@ from danil.training.progress import Bar, decoding_bar, progress_bar
 from danil.training.saving import Saver
 from danil.training.start import started
 from danil.training.state import Training
+
+LOGGER = logging.getLogger(__name__)
 
 
 @kept_memory()
@@ -62,6 +66,8 @@ def train_run(
         with decoding_bar(quiet=quiet or not first) as progress:
             prepared = prepared_images(recipe, skip_bad=skip_bad, notice=fabric.print, progress=progress)
         manifest = prepared.manifest
+        for told in sibling_warnings(manifest.table, manifest.grouped) if first else ():
+            LOGGER.warning(told)
         check_shares(recipe, manifest, fabric)
         training = create_training(recipe, manifest, fabric)
         if not first:
