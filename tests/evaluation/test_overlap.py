@@ -12,7 +12,7 @@ from danil.data import assign_splits, read_source
 from danil.evaluation import evaluate_cohort
 from danil.evaluation.overlap import alike_named, training_overlap
 from danil.models import create_model
-from danil.runs import read_recipe, write_checkpoint
+from danil.runs import read_checkpoint, read_recipe, write_checkpoint
 from danil.runs.folder import create_run
 
 
@@ -44,6 +44,16 @@ def test_training_and_validation_images_are_counted_in_a_warning_and_in_the_note
     told = "10 of the cohort's 12 images are among those the run was trained or validated on (10 by their content)"
     assert metrics["notes"][0].startswith(told)
     assert [record.levelno for record in caplog.records if record.message.startswith(told)] == [logging.WARNING]
+
+
+def test_an_unfinished_training_stands_before_all_in_the_notes(trained):
+    run, data = trained
+    state = read_checkpoint(run / "checkpoints" / "last.safetensors").state
+    state["position"] = {"epoch": 2, "steps": 4, "finished": False}
+    write_checkpoint(run / "checkpoints" / "last.safetensors", state)
+    metrics, _ = evaluate_cohort(run, str(data), resamples=20)
+    assert "is not finished: it stopped after epoch 2 of 30" in metrics["notes"][0]
+    assert "10 of the cohort's 12 images" in metrics["notes"][1]
 
 
 def test_a_copy_under_another_name_is_known_by_its_bytes(trained, tmp_path):

@@ -11,7 +11,7 @@ from danil.report import write_run_report
 from danil.report.gallery import gallery_rows
 from danil.report.record import read_record
 from danil.report.sections import subgroup_section
-from danil.runs import RunError
+from danil.runs import RunError, write_checkpoint
 from danil.statistics.predictions import Predictions
 
 SECTIONS = ("summary", "data", "training", "metrics", "classes", "curves", "calibration", "gallery", "protocol")
@@ -157,6 +157,14 @@ def test_groups_on_both_sides_are_counted_and_warned_of(make_run):
     table.to_csv(folder.manifest, index=False)
     expected = f"2 of {(table['split'] == 'test').sum()} test images belong to a group"
     assert expected in write_run_report(folder.path).read_text()
+
+
+def test_a_training_that_was_stopped_is_the_first_caution(make_run, caplog):
+    folder = make_run(weights=False)
+    write_checkpoint(folder.checkpoint("last"), {"position": {"epoch": 3, "steps": 30, "finished": False}})
+    text = write_run_report(folder.path).read_text()
+    assert "is not finished: it stopped after epoch 3 of" in text
+    assert "is not finished: it stopped after epoch 3 of" in caplog.text
 
 
 def test_the_gallery_begins_with_the_most_confidently_wrong():

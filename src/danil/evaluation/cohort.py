@@ -19,6 +19,7 @@ from danil.evaluation.folder import predictions_file, read_manifest, training_co
 from danil.evaluation.overlap import training_overlap
 from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, open_run
+from danil.runs.unfinished import unfinished
 from danil.statistics.decisions import Wanted
 from danil.statistics.predictions import Integers, Predictions
 
@@ -67,6 +68,7 @@ def evaluate_cohort(
     folder = cohort_folder(Path(run), manifest.source) if out is None else Path(out)
     check_free(folder, manifest.source)
     seen, unknown = training_overlap(Path(run), manifest)
+    early = unfinished(fitted.folder)
     if seen is not None:
         LOGGER.warning(seen)
     predictions = cohort_predictions(fitted, manifest, mapping, data)
@@ -82,7 +84,7 @@ def evaluate_cohort(
             **choices,
         )
         metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
-        metrics["notes"] = [*([seen] if seen else []), *metrics["notes"], *([unknown] if unknown else [])]
+        metrics["notes"] = [told for told in (early, seen, *metrics["notes"], unknown) if told]
     write_record(folder, manifest.source)
     for task, found in predictions.items():
         write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))

@@ -10,6 +10,7 @@ import numpy as np
 from danil.data.siblings import sibling_warnings
 from danil.report.record import RunRecord
 from danil.runs import Recipe
+from danil.runs.unfinished import unfinished
 
 PARTS = ("train", "validation", "test")
 Facts = list[tuple[str, str]]
@@ -103,7 +104,8 @@ def class_table(record: RunRecord) -> TextTable | None:
 
 def cautions(record: RunRecord, notes: bool = True) -> list[str]:
     """Return what a reader must know before believing the numbers, with the notes of `metrics.json` where wanted."""
-    found: list[str] = []
+    told = unfinished(record.folder)
+    found = [] if told is None else [told[0].upper() + told[1:]]
     if str(record.data["source"]).startswith("synthetic:"):
         found.append("These images are synthetic, drawn by a program. The numbers say nothing about real images.")
     if record.recipe.data.limit is not None:

@@ -1,5 +1,6 @@
 """The report of one run: a single HTML file in the run folder."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from danil.report.robustness import robustness_section
 from danil.report.sections import Section, calibration_section, operating_section, subgroup_section
 from danil.report.story import limits, summary, tiles
 from danil.runs import CheckpointError, RunError, open_run, run_manifest
+from danil.runs.unfinished import unfinished
 from danil.statistics.calibration import tempered
 from danil.statistics.confusion import confusion_matrix
 from danil.statistics.predictions import Predictions
 
+LOGGER = logging.getLogger(__name__)
 GALLERY = 8
 MATRIX = 50
 """Classes up to which a confusion matrix is shown."""
@@ -43,6 +46,9 @@ def write_run_report(run: str | Path, *, data: str | None = None) -> Path:
         RunError: the folder is no run, or one of its files is damaged.
     """
     record = read_record(run)
+    told = unfinished(record.folder)
+    if told is not None:
+        LOGGER.warning(told)
     cases, note = gallery(record, data)
     return write_page(record.folder.report, "run.html.j2", **run_context(record, cases, note))
 

@@ -1,5 +1,6 @@
 """Opening a run: a fitted classifier for notebooks and for every verb after training."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ from danil.runs.checkpoint import CheckpointError, latest_checkpoint
 from danil.runs.folder import RunError, RunFolder
 from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, tasked
 from danil.runs.threads import fit_threads
+from danil.runs.unfinished import unfinished
 
+LOGGER = logging.getLogger(__name__)
 Picture = str | Path | Image.Image | np.ndarray[Any, Any]
 
 
@@ -129,7 +132,8 @@ class FittedClassifier:
 def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:
     """Open a run folder as a fitted classifier, with the best weights where a best epoch was kept, else the last.
 
-    PyTorch's threads are lowered to the cores this process may use (see `fit_threads`).
+    PyTorch's threads are lowered to the cores this process may use (see `fit_threads`). A training that has not come
+    to its end is logged as a warning.
 
     Raises:
         RunError: the folder is not a run, or has no weights yet.
@@ -137,7 +141,11 @@ def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:
     """
     fit_threads()
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return FittedClassifier(RunFolder(Path(path)), torch.device(chosen))
+    fitted = FittedClassifier(RunFolder(Path(path)), torch.device(chosen))
+    told = unfinished(fitted.folder)
+    if told is not None:
+        LOGGER.warning(told)
+    return fitted
 
 
 def trained_weights(folder: RunFolder) -> dict[str, Tensor]:
