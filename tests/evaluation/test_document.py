@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from danil.evaluation import evaluate_predictions, summary
+from danil.report.sections import calibration_section
 from danil.statistics import Predictions, PredictionsError
 from danil.statistics.calibration import calibration_error, fitted_temperature, tempered
 from danil.statistics.decisions import fitted_decisions
@@ -219,3 +220,30 @@ def test_the_summary_names_metrics_intervals_classes_and_notes(made):
     assert "macro-F1" in text
     assert "note: No image is labelled nv" in text
     assert "–" in next(line for line in text.splitlines() if line.startswith("nv"))
+
+
+@pytest.mark.parametrize(
+    ("skill", "least", "words"),
+    [
+        (9, False, "the 30 validation images every label is the most probable class, or nearly so: the smaller"),
+        (0, True, "the 30 validation images the probabilities tell nothing of the labels: the larger"),
+    ],
+)
+def test_a_temperature_that_nothing_holds_in_its_range_is_called_no_fit(made, skill, least, words):
+    held_out = made(30, skill=skill)
+    if least:  # each label is the class held for least probable
+        labels = held_out.probabilities.argmin(1)
+        held_out = Predictions.of(labels, held_out.probabilities, classes=held_out.classes)
+    found = document(made(), decided=fitted_decisions(held_out))
+    (told,) = [note for note in found["notes"] if "temperature" in note]
+    assert words in told
+    assert "is no fit" in told
+    assert told in calibration_section(found).texts[0]
+    assert told in summary(found)
+
+
+def test_few_validation_images_are_said_and_many_are_not(made):
+    told = "Only 18 validation images chose temperature, thresholds and confidences: they are rough."
+    assert told in document(made(), decided=fitted_decisions(made(18)))["notes"]
+    many = document(made(), decided=fitted_decisions(made(60)))["notes"]
+    assert not [note for note in many if "temperature" in note]

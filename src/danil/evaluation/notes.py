@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from danil.statistics.calibration import RANGE, unfitted
 from danil.statistics.comparison import signed
 
 FEW = 10
@@ -29,6 +30,28 @@ def notes_on(document: Mapping[str, Any]) -> list[str]:
         notes.append(
             "No temperature was fitted and no thresholds were chosen: there are no predictions on a validation part, "
             "and the test part must not choose them."
+        )
+    return [*notes, *temperature_notes(document["calibration"]["temperature"])]
+
+
+def temperature_notes(fitted: Mapping[str, Any] | None) -> list[str]:
+    """Return sentences on a temperature that is no fit, or is one of few images."""
+    if fitted is None:
+        return []
+    notes: list[str] = []
+    if unfitted(fitted["value"], fitted["nll_after"]):
+        low, high = RANGE
+        reason = "every label is the most probable class, or nearly so: the smaller it is the better"
+        if fitted["value"] > 1:
+            reason = "the probabilities tell nothing of the labels: the larger it is the better"
+        notes.append(
+            f"The temperature, {fitted['value']:.2g}, is no fit: on the {fitted['images']:,} validation images {reason}, "
+            f"to the end of the range looked at ({low:g} to {high:g}). Do not trust calibrated probabilities, thresholds "
+            "and confidences."
+        )
+    if fitted["images"] < 2 * FEW:
+        notes.append(
+            f"Only {fitted['images']} validation images chose temperature, thresholds and confidences: they are rough."
         )
     return notes
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from danil.evaluation.notes import temperature_notes
 from danil.report.card import TextTable
 from danil.report.charts import decision_chart
 from danil.report.drawing import Chart
@@ -31,6 +32,7 @@ def calibration_section(document: Mapping[str, Any] | None) -> Section:
     if not fitted:
         return Section([f"No temperature was fitted and no confidence was chosen: {NO_VALIDATION}"])
     before = document["metrics"]
+    doubts = " ".join(temperature_notes(fitted))
     text = (
         f"A temperature of {number(fitted['value'], 2)}, fitted on the {fitted['images']:,} images of the "
         f"{fitted['fitted_on']} part, changes the test part's calibration error from {number(before['ece']['value'])} "
@@ -38,6 +40,7 @@ def calibration_section(document: Mapping[str, Any] | None) -> Section:
         f"{number(fitted['nll'])}. Selective prediction, operating points and decision curves are with it; the "
         "metrics, which judge the network as trained, are without."
     )
+    text += f" {doubts}" if doubts else ""
     points = (document.get("selective") or {}).get("points", [])
     rows = [
         [

@@ -11,6 +11,8 @@ from danil.statistics.scorer import BINS, bin_of, equal_mass_edges, equal_width_
 
 RANGE = (0.02, 50.0)
 """Temperatures that are looked at."""
+CERTAIN = 1e-6
+"""A mean negative log-likelihood below which every smaller temperature is as good."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Temperature:
     def __post_init__(self) -> None:
         if not 0 < self.value < np.inf:
             raise ValueError(f"a temperature is {self.value}; it must be positive and finite")
+
+
+def unfitted(temperature: float, nll_after: float) -> bool:
+    """Tell whether no temperature was best: it lies at an end of `RANGE`, or the likelihood is one well before it."""
+    return not 1.01 * RANGE[0] < temperature < RANGE[1] / 1.01 or nll_after < CERTAIN
 
 
 def fitted_temperature(validation: Predictions) -> Temperature:
