@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from danil.cli.outputs import writable_folder
+
 
 def benchmark(
     suite: Annotated[Path, typer.Argument(metavar="SUITE.toml", help="Data sets × backbones × methods × seeds.")],
@@ -38,6 +40,8 @@ def benchmark(
     if dry_run:
         typer.echo(cell_list(cells, results, any_code))
         return
+    for folder in (results, work):
+        writable_folder(folder)
     with outcome_printer(cells) as notice:
         if ray is None:
             outcomes = run_cells(cells, results=results, work=work, workers=workers, any_code=any_code, notice=notice)

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from danil.cli.outputs import writable_folder
+
 SOURCE = "synthetic:dermoscopy?images=900&size=96&difficulty=0.7"
 METHODS = {"base": "Base", "danil": "DANIL"}
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where runs and report go.")] = Path("runs/demo"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where runs and report go.", callback=writable_folder)
+    ] = Path("runs/demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a demonstration that is there.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from danil.cli.outputs import writable_folder
+
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a table of predictions alone.")]
 Data = Annotated[str | None, typer.Option(metavar="DATA", help="Another cohort, as READER:PATH.")]
 Mapping = Annotated[
@@ -16,7 +18,9 @@ Mapping = Annotated[
         help="Read the cohort's class OLD as the run's NEW, of the main task or of TASK; repeatable.",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where a cohort's or table's results go.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where a cohort's or table's results go.", callback=writable_folder)
+]
 Validation = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A table's validation predictions, to choose thresholds on.")
 ]

@@ -5,11 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from danil.cli.outputs import writable_folder
+
 
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `danil train`.")],
     images: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE…", help="Images to explain.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all goes; into RUN by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where all goes; into RUN by default.", callback=writable_folder)
+    ] = None,
     count: Annotated[int, typer.Option(min=0, help="How many test images, without IMAGE; 0 for none.")] = 8,
     data: Annotated[str | None, typer.Option(metavar="DATA", help="The run's data, where they have moved to.")] = None,
     absolute: Annotated[bool, typer.Option("--absolute", help="Show magnitudes instead of signed maps.")] = False,

@@ -69,7 +69,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        typer.echo("\n".join([f"danil: {error}", *getattr(error, "__notes__", ())]), err=True)
+        typer.echo("\n".join([f"danil: {worded(error)}", *getattr(error, "__notes__", ())]), err=True)
         sys.exit(code)
 
 
@@ -113,6 +113,14 @@ def show_warning(
         typer.echo(f"danil: warning: {message}", err=True)
     else:
         typer.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
+
+
+def worded(error: Exception) -> str:
+    """Return what an error says; of the system's own without its number, and naming the file."""
+    if not isinstance(error, OSError) or not error.strerror or type(error).__module__.startswith("danil."):
+        return str(error)
+    named = str(error.filename) in error.strerror
+    return f"{error.strerror}." if named else f"`{error.filename}`: {error.strerror}."
 
 
 def exit_code(error: Exception) -> int | None:

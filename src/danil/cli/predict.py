@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
+from danil.cli.outputs import writable_file
+
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `danil train`.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Image files, or folders of images.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Where to write; else to the screen.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Where to write; else to the screen.", callback=writable_file),
+    ] = None,
 ) -> None:
     """Predict images with a trained run: a row per image, in the order given; a folder's images by name.
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from danil.cli.outputs import writable_file
+
 
 def table(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of records.")],
@@ -12,7 +14,9 @@ def table(
     form: Annotated[
         Literal["markdown", "latex", "csv"], typer.Option("--format", help="How the tables are written.")
     ] = "markdown",
-    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write one page to look at.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Also write one page to look at.", callback=writable_file)
+    ] = None,
 ) -> None:
     """Print the paper's tables from records alone: paper / ours with intervals, and the differences to Base.
 

@@ -35,6 +35,8 @@ def train(
     if quiet:
         logging.getLogger("danil").setLevel(logging.WARNING)
     chosen = read_recipe(recipe, settings or [], seed, data)
+    if resume and not quiet and not (out / "recipe.toml").is_file():
+        typer.echo(f"danil: there is no run in `{out}` to resume: the training starts anew.", err=True)
     folder = train_run(chosen, out, resume=resume, overwrite=overwrite, skip_bad=skip_bad, quiet=quiet)
     if folder is None:
         return

@@ -46,8 +46,8 @@ def temperature_notes(fitted: Mapping[str, Any] | None) -> list[str]:
             reason = "the probabilities tell nothing of the labels: the larger it is the better"
         notes.append(
             f"The temperature, {fitted['value']:.2g}, is no fit: on the {fitted['images']:,} validation images "
-            f"{reason}, to the end of the range looked at ({low:g} to {high:g}). Do not trust calibrated probabilities, "
-            "thresholds and confidences."
+            f"{reason}, to the end of the range looked at ({low:g} to {high:g}). Do not trust calibrated "
+            "probabilities, thresholds and confidences."
         )
     if fitted["images"] < 2 * FEW:
         notes.append(

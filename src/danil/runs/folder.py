@@ -15,6 +15,7 @@ import torch
 
 from danil.data.atomic import PARTIAL, write_atomically
 from danil.data.manifest import Manifest
+from danil.data.writable import folder_fault
 from danil.runs.recipe import Recipe, read_recipe
 from danil.runs.record import RunError, checked_record
 
@@ -120,12 +121,16 @@ class RunFolder:
 
 
 def check_free(folder: RunFolder, overwrite: bool) -> None:
-    """Refuse to make a run where something is that must not be lost.
+    """Refuse to make a run where something is that must not be lost, or where nothing can be written.
 
     Raises:
-        RunError: something is already there and `overwrite` is off, or `overwrite` would delete what is no run.
+        RunError: no folder can be there, something is there and `overwrite` is off, or `overwrite` would delete what is
+            no run.
     """
-    if not folder.path.exists() or (folder.path.is_dir() and not contents(folder)):
+    fault = folder_fault(folder.path)
+    if fault is not None:
+        raise RunError(f"a run folder cannot be made at `{folder.path}`: {fault}. Choose another `--out`.")
+    if not folder.path.exists() or not contents(folder):
         return
     if not overwrite:
         raise RunError(
@@ -170,6 +175,11 @@ def write_run(folder: RunFolder, recipe: Recipe, manifest: Manifest, command: Se
     write_atomically(folder.recipe, recipe.toml())
     write_atomically(folder.environment, json.dumps(environment(command), indent=2))
     write_atomically(folder.manifest, manifest.table.to_csv(index=False))
+    write_data_record(folder, manifest)
+
+
+def write_data_record(folder: RunFolder, manifest: Manifest) -> None:
+    """Write the record of the data."""
     write_atomically(folder.data, json.dumps(data_record(manifest), indent=2))
 
 
@@ -183,25 +193,6 @@ def data_record(manifest: Manifest) -> dict[str, Any]:
         "tasks": {task: list(names) for task, names in manifest.tasks.items()},
         "images": {str(part): int(count) for part, count in manifest.table["split"].value_counts().items()},
     }
-
-
-def check_same_data(folder: RunFolder, manifest: Manifest) -> None:
-    """Refuse data that are not those the run was started with.
-
-    Raises:
-        RunError: naming what differs.
-    """
-    was, now = folder.record(), data_record(manifest)
-    if was["tasks"] != now["tasks"]:
-        classes = [", ".join(name for names in one["tasks"].values() for name in names) for one in (was, now)]
-        raise RunError(
-            f"`{folder.path}` was trained on the classes {classes[0]}; the data now have {classes[1]}. Start a new run."
-        )
-    if was["digest"] != now["digest"]:
-        raise RunError(
-            f"`{folder.path}` was started on other data (digest {was['digest'][:12]}, now {now['digest'][:12]}): "
-            "images, labels, groups or split have changed. Restore the data, or start a new run with another `--out`."
-        )
 
 
 def environment(command: Sequence[str]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from danil.data.samplers import ClassBalanced, RankedByLoss, Shuffled
 from danil.data.siblings import sibling_warnings
 from danil.models import create_model
 from danil.runs import Recipe, RecipeError, RunFolder, kept_memory, latest_checkpoint, open_run, predictions_table
-from danil.runs.folder import check_free
 from danil.runs.prediction import Normalization
 from danil.runs.threads import fit_threads
 from danil.training.estimate import estimate
@@ -29,7 +28,7 @@ from danil.training.optimization import create_optimizer, create_schedule
 from danil.training.preparation import Prepared, prepared_images
 from danil.training.progress import Bar, decoding_bar, progress_bar
 from danil.training.saving import Saver
-from danil.training.start import started
+from danil.training.start import begun_without, check_start, started
 from danil.training.state import Training
 
 LOGGER = logging.getLogger(__name__)
@@ -59,11 +58,11 @@ def train_run(
         fabric.launch()
         torch.manual_seed(recipe.seed)
         folder, first = RunFolder(Path(out)), fabric.is_global_zero
-        if first and not resume:
-            check_free(folder, overwrite)
+        if first:
+            check_start(folder, recipe, resume, overwrite)
         fit_threads()
         check_cores(recipe.data.workers)
-        with decoding_bar(quiet=quiet or not first) as progress:
+        with begun_without(folder, resume), decoding_bar(quiet=quiet or not first) as progress:
             prepared = prepared_images(recipe, skip_bad=skip_bad, notice=fabric.print, progress=progress)
         manifest = prepared.manifest
         for told in sibling_warnings(manifest.table, manifest.grouped) if first else ():
