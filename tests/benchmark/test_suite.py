@@ -50,7 +50,7 @@ def test_two_names_for_one_training_are_refused(suite_file):
         (('title = "Tiny"', 'titel = "Tiny"'), "titel"),
         (('name = "base"', 'name = "base"\ndatasets = ["nowhere"]'), "`nowhere`"),
         (('name = "base"', 'name = "../base"'), "methods.0.name"),
-        (("seeds", "seeds ="), "cannot be read as TOML"),
+        (("seeds", "seeds ="), "is not valid TOML"),
     ],
 )
 def test_a_wrong_suite_is_refused_in_words(suite_file, change, words):

@@ -133,6 +133,22 @@ def test_predict_keeps_order_and_skips_bad_files_with_exit_code_3(danil, tmp_pat
     assert [row.split(",")[0] for row in rows[1:]] == [str(files[0]), str(files[2])]
 
 
+def test_predict_skips_a_file_that_is_not_there_or_empty_as_any_other(danil, tmp_path):
+    data = images(tmp_path / "data", a=8, b=8)
+    assert danil("train", data, *TINY, "--out", tmp_path / "run").code == 0
+    (tmp_path / "empty.png").touch()
+    answer = danil("predict", tmp_path / "run", tmp_path / "nothere.png", tmp_path / "empty.png", data / "a" / "1.png")
+    assert answer.code == 3
+    assert len(answer.out.splitlines()) == 2
+    assert f"skipped: image `{tmp_path / 'nothere.png'}` does not exist" in answer.err
+    assert (
+        f"skipped: image `{tmp_path / 'empty.png'}` is empty (0 bytes). Copy it again, or leave it out." in answer.err
+    )
+    answer = danil("predict", tmp_path / "run", tmp_path / "nothere.png")
+    assert answer.code == 2
+    assert "1 path (" in answer.err
+
+
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_a_run_without_test_part_ends_well_and_says_that_nothing_is_evaluated(danil, tmp_path, validation):
     data = images(tmp_path / "data", a=8, b=8)

@@ -88,3 +88,14 @@ def test_a_run_twice_one_method_alone_or_an_unknown_metric_are_refused(run_folde
         compare_runs([run])
     with pytest.raises(EvaluationError, match="`metric` is `f1`; known here: accuracy"):
         compare_runs([run, other], metric="f1", resamples=20)
+
+
+def test_a_run_without_a_test_part_says_so(run_folder):
+    runs = [run_folder("base", objective="base"), run_folder("danil")]
+    (runs[1] / "predictions.csv").unlink()
+    with pytest.raises(PredictionsError, match="finish an interrupted one"):
+        compare_runs(runs)
+    manifest = runs[1] / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",test,", ",train,"))
+    with pytest.raises(EvaluationError, match=r"danil` has no test part \(`split.test=0`\), so there is nothing to"):
+        compare_runs(runs)

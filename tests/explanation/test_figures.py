@@ -105,6 +105,20 @@ def test_a_map_of_zeros_says_so():
     assert "zero" not in words(figure)[1]
 
 
+def test_a_map_that_is_even_all_over_says_that_it_tells_no_place():
+    further = {"Grad-CAM": torch.full((1, 1, 8, 8), 0.3), "other": torch.arange(64.0).reshape(1, 1, 8, 8)}
+    even, other = words(response_figure(some_display(1), some_maps(1), [0], CLASSES, further=further))[-2:]
+    assert "even all over: says nothing of place" in even
+    assert "nothing of place" not in other
+
+
+def test_the_scale_of_a_map_without_negative_values_begins_at_zero():
+    further = {"one": torch.arange(64.0).reshape(1, 1, 8, 8), "two": torch.arange(64.0).reshape(1, 1, 8, 8) - 9}
+    positive, signed = words(response_figure(some_display(1), some_maps(1), [0], CLASSES, further=further))[-2:]
+    assert "scale 0 … 63" in positive
+    assert "scale ±54" in signed
+
+
 def test_two_classes_are_told_that_both_maps_are_one_picture():
     figure = response_figure(some_display(1), some_maps(1, classes=2), [1], CLASSES[:2])
     assert "one picture up to sign and scale" in figure.texts[0].get_text()

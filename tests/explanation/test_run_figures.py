@@ -133,6 +133,14 @@ def test_a_run_without_predictions_asks_for_images(photographs, tmp_path):
         explain_run(folder.path)
 
 
+def test_a_run_without_a_test_part_asks_for_images_and_says_why(tmp_path):
+    folder = untrained_run(tmp_path / "run", "synthetic:dermoscopy?images=24&size=32", 32, predictions=False)
+    folder.manifest.write_text(folder.manifest.read_text().replace(",test", ",train"))
+    with pytest.raises(RunError, match=r"has no test part \(`split.test=0`\).*danil explain .* IMAGE") as caught:
+        explain_run(folder.path)
+    assert "--resume" not in str(caught.value)
+
+
 @pytest.mark.parametrize("options", [{"kind": "gif"}, {"methods": ["lime"]}])
 def test_unknown_kinds_and_methods_are_refused(photograph_run, options):
     with pytest.raises(ValueError, match=rf"`{next(iter(options))}` holds `(gif|lime)`; there are"):

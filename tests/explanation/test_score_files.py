@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from danil.explanation import faithfulness_run, write_faithfulness
-from danil.explanation.score_files import area_intervals, faithfulness_figure
+from danil.explanation.score_files import area_intervals, faithfulness_figure, faithfulness_text
 
 
 def test_areas_are_compared_with_the_random_ranking_of_the_same_image():
@@ -22,6 +22,13 @@ def test_areas_are_compared_with_the_random_ranking_of_the_same_image():
     assert found.loc[("truth", "insertion"), "difference_low"] == pytest.approx(0.1)
     assert found.loc[("truth", "insertion"), "difference_high"] == pytest.approx(0.4)
     assert found.loc[("random", "insertion"), "difference_mean"] == 0
+
+
+def test_the_text_says_what_the_tables_call_the_response_maps():
+    areas = pd.DataFrame([{"map": name, "curve": "deletion", "mean": 0.5} for name in ("truth", "grad_cam", "random")])
+    for side in ("low", "high", "difference_mean", "difference_low", "difference_high"):
+        areas[side] = 0.1
+    assert faithfulness_text(areas).splitlines()[-1] == "(in the tables: truth = |A⁺|)"
 
 
 def test_the_figure_draws_the_mean_curve_of_each_map():

@@ -49,7 +49,15 @@ def test_none_is_text_where_the_key_takes_text():
         ("train.epocs=3", ["train.epocs", "Did you mean", "`epochs`"]),
         ("objetive.name=base", ["objetive", "`objective`"]),
         ("train.epochs=-1", ["train.epochs", "-1", "greater than"]),
-        ("objective.name=danill", ["objective.name", "danill", "'danil'"]),
+        (
+            "objective.name=danill",
+            ["recipe `standard`: `objective.name` is `danill`; there are danil, base, ohem, ", "Did you mean `danil`"],
+        ),
+        (
+            "split.kind=groupd",
+            ["`split.kind` is `groupd`; there are auto, random, grouped,", "Did you mean `grouped`?"],
+        ),
+        ("data.views=3", ["`data.views` is `3`; there are 1, 2, 4, 8."]),
         ("train.lr=fast", ["train.lr", "fast"]),
         ("train.lr=nan", ["train.lr"]),
         ("train.epochs=true", ["`train.epochs` is True", "does not take `true`"]),
@@ -65,6 +73,13 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting, words):
     with pytest.raises(RecipeError) as caught:
         read_recipe("standard", [setting])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_wrong_choice_is_told_once_and_in_the_keys_own_name():
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("standard", ["objective.name=danill"])
+    assert str(caught.value).count("danill") == 1
+    assert "literal" not in str(caught.value)
 
 
 def test_an_unknown_recipe_offers_the_nearest():
@@ -127,7 +142,7 @@ def test_dil_brings_its_preparation_head_and_views_and_the_written_recipe_says_s
         (["objective.label_smoothing=0.1"], ["`objective.label_smoothing` is 0.1", "no single class"]),
         (["augment.mixup=0.2"], ["`augment.mixup` is not offered", "no single label"]),
         (["train.cutmix=1"], ["`train.cutmix` is not offered", "no single label"]),
-        (["objective.base=danil"], ["objective.base", "'multitask'"]),
+        (["objective.base=danil"], ["`objective.base` is `danil`; there are base,", "multitask"]),
     ],
 )
 def test_what_does_not_compose_is_refused_with_the_reason(settings, words):

@@ -72,8 +72,12 @@ def read_suite(path: str | Path) -> Suite:
     """
     try:
         tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SuiteError(f"suite `{path}` cannot be read as TOML: {error}.") from error
+    except FileNotFoundError as error:
+        raise SuiteError(f"suite `{path}` does not exist. The suites of danil itself lie in `suites/`.") from error
+    except OSError as error:
+        raise SuiteError(f"suite `{path}` cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SuiteError(f"suite `{path}` is not valid TOML: {error}.") from error
     try:
         suite = Suite.model_validate(tree)
     except ValidationError as error:

@@ -111,7 +111,7 @@ def check_file(path: Path, title: str) -> None:
     if not stat.S_ISREG(state.st_mode):
         raise ImageError(title, "is no regular file. Give image files.")
     if state.st_size == 0:
-        raise ImageError(title, "is empty (0 bytes). Copy it again, or leave it out with `--skip-bad`.")
+        raise ImageError(title, "is empty (0 bytes). Copy it again, or leave it out.")
 
 
 def check_tiles(opened: Image.Image, title: str) -> None:

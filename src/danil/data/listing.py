@@ -158,16 +158,17 @@ def hidden(name: str) -> bool:
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
     """Return the files given and all images below the folders given, in this order, a folder's images by name.
 
-    A file given by name is returned whatever its ending.
+    A file given by name is returned whatever its ending, also where it does not exist: reading it says so.
 
     Raises:
-        DataError: a path does not exist, or there is no image at all.
+        DataError: no path exists, or there is no image at all.
     """
     files: list[Path] = []
     endings = (*SUFFIXES, *DICOM_SUFFIXES)
-    for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(f"`{path}` does not exist. Give image files or folders.")
+    given = [Path(path) for path in paths]
+    if given and not any(path.exists() for path in given):
+        raise DataError(f"{counted(map(str, given), 'path')} that do not exist. Give image files or folders.")
+    for path in given:
         below = found_files(path, endings, marked=True, advice=NAMED) if path.is_dir() else []
         files += [path / name for name in below] if path.is_dir() else [path]
     if not files:

@@ -10,6 +10,7 @@ from typing import Any
 from danil.data.atomic import write_atomically
 from danil.evaluation.document import FORMAT, Document
 from danil.evaluation.errors import EvaluationError
+from danil.evaluation.folder import read_manifest
 from danil.evaluation.plain import plain
 from danil.evaluation.robust_pairs import robust_pairs
 from danil.statistics.bootstrap import LEVEL, RESAMPLES
@@ -171,5 +172,17 @@ def run_seed(run: Path) -> int | None:
 
 
 def predictions_file(run: Path) -> Path:
-    """Return the table of predictions of a run folder; a file is taken as it is."""
-    return run if run.is_file() else run / "predictions.csv"
+    """Return the table of predictions of a run folder; a file is taken as it is.
+
+    Raises:
+        EvaluationError: the run has no test part.
+    """
+    if run.is_file():
+        return run
+    file = run / "predictions.csv"
+    if not file.is_file() and (run / "manifest.csv").is_file() and "test" not in set(read_manifest(run)["split"]):
+        raise EvaluationError(
+            f"`{run}` has no test part (`split.test=0`), so there is nothing to compare it on. Compare its predictions "
+            f"on other images: `danil evaluate {run} --data DATA`, then `danil compare` of both `predictions.csv`."
+        )
+    return file

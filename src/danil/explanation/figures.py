@@ -22,6 +22,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 FORMATS = ("png", "svg", "pdf")
 SIDE, TOP, BOTTOM, GAP = 2.5, 0.3, 0.46, 0.12
 STYLE: dict[Any, Any] = {"text.parse_math": False, "font.size": 9, "svg.hashsalt": "danil"}
+EVEN = 1e-6
+"""A map that varies by no more than this share of its scale is even: Grad-CAM's on a feature map of one cell is."""
 SIGNED, ABSOLUTE = "RdBu_r", "inferno"
 OUTLINES: tuple[tuple[str, Any], ...] = (("#00a844", "solid"), ("#ff9800", "dashed"))
 
@@ -147,8 +149,10 @@ def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption:
     edges = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)  # a layer's coarser map covers the same image
     axes.imshow(painted, extent=edges)
     norm = float(response.double().norm())
-    sign = "±" if style.signed else "0 … "
+    sign = "±" if picture.min() < 0 else "0 … "
     size = f"norm {norm:.2g}   scale {sign}{limit:.2g}" if norm else "zero everywhere"
+    if norm and np.ptp(picture) <= EVEN * limit:
+        size = "even all over: says nothing of place"
     axes.set_xlabel("\n".join(line for line in (caption, size) if line))
 
 

@@ -92,13 +92,7 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
     root = folder.record()["root"]
     labels: dict[str, str] = {}
     if root is not None and folder.manifest.is_file():
-        try:
-            table = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False)
-        except ValueError as error:
-            raise RunError(
-                f"`{folder.manifest}` cannot be read: {error}. Restore it from a copy of the run."
-            ) from error
-        check_columns(table, folder.manifest, ("path", fitted.task))
+        table = read_table(folder, ["path", fitted.task])
         labels = dict(zip(table["path"], table[fitted.task], strict=True))
     cases: list[Case] = []
     for file in map(Path, files):
@@ -110,9 +104,24 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
     return cases
 
 
+def read_table(folder: RunFolder, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the run's manifest as text, which has these columns."""
+    try:
+        table = pd.read_csv(folder.manifest, dtype="string", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{folder.manifest}` cannot be read: {error}. Restore it from a copy of the run.") from error
+    check_columns(table, folder.manifest, columns)
+    return table
+
+
 def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = False) -> list[Case]:
     """Return the most confidently wrong test images, then the least certain right ones; with masks where there are."""
     if not folder.predictions.is_file():
+        if "test" not in set(read_table(folder, ["split"])["split"]):
+            raise RunError(
+                f"`{folder.path}` has no test part (`split.test=0`) to choose images from. Name images to explain: "
+                f"`danil explain {folder.path} IMAGE …`."
+            )
         raise RunError(
             f"`{folder.path}` has no predictions to choose images from. Name images, or finish the run: "
             f"`danil train … --out {folder.path} --resume`."

@@ -1,7 +1,7 @@
 """What `danil explain` writes beside figures: scores against masks, and faithfulness curves."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,13 @@ def evidence_text(document: Document) -> str:
         for kind, scores in maps.items():
             cells = (NAMES[kind], *(spanned(scores[score], "+") for score in SCORES))
             lines.append("".join(f"{text:<27}" for text in cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *named_in_tables(trained)])
+
+
+def named_in_tables(maps: Iterable[str]) -> list[str]:
+    """Return a line that says what the response maps among these are called in the tables; none without any."""
+    pairs = [f"{name} = {NAMES[name]}" for name in dict.fromkeys(maps) if name in RESPONSES]
+    return [f"(in the tables: {', '.join(pairs)})"] if pairs else []
 
 
 def spanned(value: dict[str, float | None], sign: str = "") -> str:
@@ -130,7 +136,7 @@ def faithfulness_text(areas: pd.DataFrame) -> str:
         own = spanned({key: row[key] for key in ("mean", "low", "high")})
         change = spanned({key: row[f"difference_{key}"] for key in ("mean", "low", "high")}, "+")
         lines.append(f"{NAMES[row['map']]:<30}{row['curve']:<11}{own:<24}{'' if row['map'] == 'random' else change}")
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join([*(line.rstrip() for line in lines), *named_in_tables(areas["map"])])
 
 
 def faithfulness_figure(fractions: Any, curves: dict[str, dict[str, Any]]) -> Figure:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import ValidationError, model_validator
@@ -168,12 +168,14 @@ def validated(tree: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = "; ".join(fault(item["loc"], item["type"], item["msg"], item["input"]) for item in error.errors())
-        raise RecipeError(f"recipe `{source}`: {faults}") from error
+        found = [fault(item["loc"], item["type"], item["msg"], item["input"]) for item in error.errors()]
+        raise RecipeError(f"recipe `{source}`: {'; '.join(dict.fromkeys(found))}") from error
 
 
 def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
     """Return one fault in words, with the nearest known keys where the key is unknown."""
+    if kind == "literal_error":
+        return wrong_choice(place, value)
     key = ".".join(str(name) for name in place)
     if not key:
         return message.removeprefix("Value error, ")
@@ -192,6 +194,25 @@ def fault(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     return (
         f"`{key}` is not a known key.{nearest(str(place[-1]), known)} Known here: {', '.join(known)} (docs/recipe.md)"
     )
+
+
+def wrong_choice(place: tuple[int | str, ...], value: object) -> str:
+    """Return that a key's value is none of those it takes; `place` may go on into the alternatives of its type."""
+    section: Any = Recipe
+    names: list[str] = []
+    for name in place:
+        if not hasattr(section, "model_fields"):
+            break
+        names.append(str(name))
+        section = section.model_fields[str(name)].annotation
+    known = choices(section)
+    return f"`{'.'.join(names)}` is `{value}`; there are {', '.join(known)}.{nearest(str(value), known)}"
+
+
+def choices(kind: Any) -> list[str]:
+    """Return the values of a type made of literals."""
+    parts = get_args(kind)
+    return [value for part in parts for value in ([str(part)] if isinstance(part, (str, int)) else choices(part))]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
