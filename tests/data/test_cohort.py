@@ -140,6 +140,7 @@ def test_images_may_lie_elsewhere(cohort, tmp_path):
         ("image,label\n,x\n", ["`image` is empty in 1 row (line 2)"]),
         ('\n\nimage,label\n\n"a\n",x\n,y\n', ["`image` is empty in 1 row (line 7)"]),
         (",\n,\n", ["no rows"]),
+        ("image,label\na.png,x\nno.png,x\n", ["1 file (`no.png`) that does not exist below"]),
         ("image,label\na.png,x\nno.png,x\nnor.png,y\n", ["2 files", "`no.png`, `nor.png`", "do not exist"]),
         ("image,label\na.png,x\na.png,y\n", ["1 image (`a.png`) more than once"]),
         ("image,label\na,x\na.png,y\n", ["1 image (`a.png`) more than once"]),

@@ -205,13 +205,22 @@ def test_a_part_that_no_group_is_left_for_is_a_miss():
     assert "test has 0.0% of the images, 10.0% were wanted (tolerance 2 points). Groups are kept whole" in found[0]
 
 
+def test_no_more_than_a_few_classes_of_a_part_are_named():
+    letters = "abcdefghij"
+    summary = split_summary(cohort(letters * 2, parts=["train"] * 5 + ["test"] * 15))
+    (train, test) = summary.misses(None)
+    assert train.count(" of all)") == 8
+    assert "`h` is 0.0% (10.0% of all), 2 more (tolerance" in train
+    assert test.startswith("in test ")
+
+
 def test_misses_name_the_share_the_part_and_the_reason():
     # Train: a 3/4, b 1/4; test: b 2/2; all: a 3/6. Test holds 2/6 of the images.
     summary = split_summary(cohort("aaabbb", groups=list("uuuvww"), parts=["train"] * 4 + ["test"] * 2))
     found = summary.misses({"test": 0.2}, tolerance=0.02)
     assert found[0].startswith("test has 33.3% of the images, 20.0% were wanted (tolerance 2 points).")
-    assert "`a` is 75.0% of train, 50.0% of all" in found[1]
-    assert len(found) == 5
+    assert "in train `a` is 75.0% (50.0% of all), `b` is 25.0% (50.0% of all) (tolerance 2 points)." in found[1]
+    assert len(found) == 3  # one of the size, one of each part's classes
     assert all("the largest has 3 images" in text for text in found)
     assert summary.misses({"test": 0.2}, tolerance=0.6) == []
     assert "b    1 (25.0%)  2 (100.0%)   3 (50.0%)" in str(summary)

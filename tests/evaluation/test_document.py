@@ -1,6 +1,7 @@
 """From predictions to the content of `metrics.json`."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from danil.evaluation import evaluate_predictions, summary
+from danil.evaluation.summary import text
 from danil.report.sections import calibration_section
 from danil.statistics import Predictions, PredictionsError
 from danil.statistics.calibration import calibration_error, fitted_temperature, tempered
@@ -95,7 +97,7 @@ def test_groups_of_two_labels_are_left_out_and_named(made):
     mixed = made(labels=[0, 1, *np.repeat(np.arange(44) % 3, 2)], per_group=2)
     found = document(mixed)
     assert (found["group_level"]["groups"], found["group_level"]["conflicting"]) == (44, 1)
-    assert any("1 groups hold images of different labels" in note for note in found["notes"])
+    assert any("1 group holds images of different labels and has no group-level result" in note for note in found["notes"])
 
 
 def test_images_without_label_are_left_out_and_counted(made):
@@ -247,3 +249,21 @@ def test_few_validation_images_are_said_and_many_are_not(made):
     assert told in document(made(), decided=fitted_decisions(made(18)))["notes"]
     many = document(made(), decided=fitted_decisions(made(60)))["notes"]
     assert not [note for note in many if "temperature" in note]
+
+
+def test_the_text_counts_many_metrics_without_interval_and_the_document_names_them(made):
+    found = document(made(12, skill=60))
+    (full,) = (note for note in found["notes"] if note.startswith("No interval for "))
+    assert "f1 of mel" in full
+    told = summary(found)
+    assert full not in told
+    assert re.search(r"note: No interval for \d+ metrics \(see metrics\.json\): the resamples all agree", told)
+
+
+def test_the_text_has_no_stray_blanks_no_plural_of_one_and_a_true_minus(made):
+    found = document(made(12, skill=60, per_group=12))
+    lines = summary(found).splitlines()
+    assert lines[0].startswith("12 images in 1 group;")
+    assert "mean probability of each of 1 group" in "\n".join(lines) or found["group_level"] is None
+    assert not [line for line in lines if " ," in line]
+    assert (text(-0.25), text(-0.0001), text(0.5), text(None)) == ("−0.250", "0.000", "0.500", "–")

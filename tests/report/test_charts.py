@@ -6,6 +6,7 @@ import pytest
 
 from danil.report.charts import (
     compared_curves,
+    curves,
     decision_chart,
     reliability_chart,
     risk_coverage_chart,
@@ -65,3 +66,9 @@ def test_runs_share_a_chart_and_one_without_the_column_is_left_out():
     assert "x from 0.5 to 0.5" in made.svg
     assert "y from" not in made.svg
     assert compared_curves(logs, "nothing", "Wrong", "") is None
+
+
+def test_the_axis_of_one_epoch_has_whole_numbers_only():
+    drawn = curves(pd.DataFrame({"epoch": [1], "loss": [0.5]}), ["loss"], "Loss", "")
+    numbers = [float(text) for text in re.findall(r">(-?[\d.]+)</text>", drawn.svg)]
+    assert [value for value in numbers if 0.5 < value < 1.5] == [1]

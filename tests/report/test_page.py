@@ -87,3 +87,7 @@ def test_a_photo_keeps_its_colours():
     pixels[..., 0] = 200
     found = np.asarray(decoded(photo_uri(pixels))).astype(int)
     assert np.abs(found - pixels).max() < 12
+
+
+def test_a_number_has_a_true_minus_and_a_rounded_zero_none():
+    assert (number(-0.0004), number(-0.25), number(0.0), number(-3, 0)) == ("0.000", "−0.250", "0.000", "−3")

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from danil.training import progress, train_run
-from danil.training.progress import Bar, duration
+from danil.training.progress import Bar, duration, listed
 from training.conftest import assert_bit_equal
 
 
@@ -52,3 +52,7 @@ def test_a_drawn_bar_asks_for_losses_only_now_and_then(monkeypatch):
 @pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (12600, "3.5 h")])
 def test_durations_are_said_in_a_fitting_unit(seconds, text):
     assert duration(seconds) == text
+
+
+def test_what_was_not_measured_in_an_epoch_is_left_out_of_its_line():
+    assert listed({"epoch": 1, "loss": 0.5, "distance_median": float("nan")}) == "epoch 1  loss 0.5"

@@ -55,7 +55,10 @@ def audit(
         said = Text(finding.sentence).append(f" {finding.advice}", "dim")
         lines.add_row(Text(finding.severity, COLOURS[finding.severity]), said)
     console.print(lines)
-    console.print(Text(f"{found.errors} errors, {found.warnings} warnings"))
+    counts = [
+        f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((found.errors, "error"), (found.warnings, "warning"))
+    ]
+    console.print(Text(", ".join(counts)))
     if json is not None:
         console.print(Text(f"numbers: {write_audit(json, found)}"), soft_wrap=True)
     if out is not None:

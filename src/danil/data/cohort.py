@@ -136,8 +136,9 @@ def placed(
     places = located(base, relative)
     absent = [name for name, found in places.items() if found is None]
     if absent and missing == "error":
+        does = "does" if len(absent) == 1 else "do"
         raise DataError(
-            f"`{table}` lists {counted(absent, 'file')} that do not exist below `{base}`. "
+            f"`{table}` lists {counted(absent, 'file')} that {does} not exist below `{base}`. "
             "Correct the paths, or name the images' folder: `?root=…`."
         )
     return base, [places[name] or name for name in relative]

@@ -167,7 +167,8 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     endings = (*SUFFIXES, *DICOM_SUFFIXES)
     given = [Path(path) for path in paths]
     if given and not any(path.exists() for path in given):
-        raise DataError(f"{counted(map(str, given), 'path')} that do not exist. Give image files or folders.")
+        does = "does" if len(given) == 1 else "do"
+        raise DataError(f"{counted(map(str, given), 'path')} that {does} not exist. Give image files or folders.")
     for path in given:
         below = found_files(path, endings, marked=True, advice=NAMED) if path.is_dir() else []
         files += [path / name for name in below] if path.is_dir() else [path]

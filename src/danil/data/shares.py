@@ -11,6 +11,10 @@ TOLERANCE = 0.02
 """Largest difference between a share in a part and the share wanted that needs no word."""
 
 
+SHOWN = 8
+"""At most this many classes of a part are named."""
+
+
 @dataclass(frozen=True)
 class SplitSummary:
     """Hold a split's numbers; its text is a table for people.
@@ -58,9 +62,11 @@ class SplitSummary:
         overall = self.counts.sum(axis=1) / total
         for part in self.counts:
             within = self.counts[part] / max(1, int(self.counts[part].sum()))
-            for name in self.counts.index[(within - overall).abs() > tolerance]:
-                text = f"`{name}` is {within[name]:.1%} of {part}, {overall[name]:.1%} of all (tolerance {points})."
-                found.append(text + reason)
+            off = self.counts.index[(within - overall).abs() > tolerance]
+            if len(off):
+                said = [f"`{name}` is {within[name]:.1%} ({overall[name]:.1%} of all)" for name in off[:SHOWN]]
+                said += [f"{len(off) - SHOWN} more"] if len(off) > SHOWN else []
+                found.append(f"in {part} {', '.join(said)} (tolerance {points}).{reason}")
         return found
 
 

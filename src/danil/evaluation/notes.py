@@ -1,6 +1,6 @@
 """What a reader of `metrics.json` must know before trusting a number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from danil.statistics.calibration import RANGE, unfitted
@@ -15,7 +15,9 @@ def notes_on(document: Mapping[str, Any]) -> list[str]:
     notes = [*label_notes(document), *interval_notes(document)]
     level = document["group_level"]
     if level and level["conflicting"]:
-        notes.append(f"{level['conflicting']} groups hold images of different labels and have no group-level result.")
+        count = level["conflicting"]
+        holds, has = ("group holds", "has") if count == 1 else ("groups hold", "have")
+        notes.append(f"{count} {holds} images of different labels and {has} no group-level result.")
     gaps = [
         f"{row['column']} {row['value']} ({signed(row['gap_alike'])})"
         for row in document["subgroups"]
@@ -89,17 +91,26 @@ def interval_notes(document: Mapping[str, Any]) -> list[str]:
     notes: list[str] = []
     if document["groups"] < 2 * FEW:
         notes.append(f"Only {document['groups']} groups were drawn from: intervals are rough.")
+    without = without_interval(document)
+    return [*notes, interval_note(without)] if without else notes
+
+
+def without_interval(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of the metrics that have a value and no interval."""
     metrics: Mapping[str, Mapping[str, Any]] = document["metrics"]
     without = [name for name, found in metrics.items() if alone(found)]
     for name, row in document["per_class"].items():
         bare = [key for key, found in row.items() if isinstance(found, Mapping) and alone(found)]
         without += [f"{key} of {name}" for key in bare]
-    if without:
-        notes.append(
-            f"No interval for {', '.join(without)}: the resamples all agree, which is not certainty, or too few define "
-            "it. The intervals of accuracy, recall and precision say how sure these are."
-        )
-    return notes
+    return without
+
+
+def interval_note(names: Sequence[str]) -> str:
+    """Return that these metrics have no interval."""
+    return (
+        f"No interval for {', '.join(names)}: the resamples all agree, which is not certainty, or too few define it. "
+        "The intervals of accuracy, recall and precision say how sure these are."
+    )
 
 
 def alone(found: Mapping[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from danil.evaluation.notes import interval_note, without_interval
+from danil.evaluation.plain import many
 from danil.statistics.comparison import signed
 
 SHOWN = {
@@ -33,7 +35,8 @@ def summary(
 
 def task_summary(document: Mapping[str, Any], thresholds: bool, selective: bool, subgroups: bool) -> str:
     """Return the summary of one task."""
-    images = f"{document['labelled']} images" + (f" in {document['groups']} groups" if document["grouped"] else "")
+    images = many(document["labelled"], "image")
+    images += f" in {many(document['groups'], 'group')}" if document["grouped"] else ""
     constant = document["constant"]
     lines = [f"{images}; {document['level']:.0%} intervals; constant: always {constant['class']}", ""]
     lines.append(f"{'':<18}{'value':>7}  {'interval':<18}{'constant':>8}")
@@ -51,17 +54,24 @@ def task_summary(document: Mapping[str, Any], thresholds: bool, selective: bool,
     lines += threshold_lines(document) if thresholds else []
     lines += selective_lines(document) if selective else []
     lines += subgroup_lines(document) if subgroups else []
-    return "\n".join([*lines, *(f"note: {note}" for note in document["notes"])])
+    return "\n".join([*lines, *(f"note: {note}" for note in short_notes(document))])
+
+
+def short_notes(document: Mapping[str, Any]) -> list[str]:
+    """Return the notes, that on missing intervals with their number where it names many metrics."""
+    names = without_interval(document)
+    told = {interval_note(names): interval_note([f"{len(names)} metrics (see metrics.json)"])} if len(names) > 6 else {}
+    return [told.get(note, note) for note in document["notes"]]
 
 
 def group_line(level: Mapping[str, Any]) -> str:
     """Return the headline metrics of groups."""
     shown = ", ".join(
-        f"{name} {text(level['metrics'][key]['value'])} {span(level['metrics'][key])}"
+        f"{name} {spanned(level['metrics'][key])}"
         for key, name in SHOWN.items()
         if key in ("accuracy", "macro_f1", "roc_auc")
     )
-    return f"mean probability of each of {level['groups']} groups: {shown}"
+    return f"mean probability of each of {many(level['groups'], 'group')}: {shown}"
 
 
 def threshold_lines(document: Mapping[str, Any]) -> list[str]:
@@ -71,8 +81,8 @@ def threshold_lines(document: Mapping[str, Any]) -> list[str]:
     width = max(len(point["class"]) for point in document["operating_points"])
     lines = ["", "thresholds on calibrated probabilities, chosen on the validation part:"]
     for point in document["operating_points"]:
-        rates = [f"{key} {text(point[key]['value'])} {span(point[key])}" for key in ("sensitivity", "specificity")]
-        values = [f"{key.upper()} {text(point[key]['value'])} {span(point[key])}" for key in ("ppv", "npv")]
+        rates = [f"{key} {spanned(point[key])}" for key in ("sensitivity", "specificity")]
+        values = [f"{key.upper()} {spanned(point[key])}" for key in ("ppv", "npv")]
         lines.append(
             f"{point['class']:<{width}}  for {point['wanted']} {point['at_least']:g}: from {text(point['threshold'])}; "
             f"{', '.join(rates)}; at prevalence {text(point['prevalence'])}: {', '.join(values)}"
@@ -86,7 +96,7 @@ def selective_lines(document: Mapping[str, Any]) -> list[str]:
     for point in document["selective"]["points"]:
         given = "not reached by any confidence"
         if point["threshold"] is not None:
-            answered, wrong = (f"{text(point[key]['value'])} {span(point[key])}" for key in ("coverage", "risk"))
+            answered, wrong = (spanned(point[key]) for key in ("coverage", "risk"))
             given = f"answer from confidence {text(point['threshold'])}: {answered} answered, {wrong} of them wrong"
         lines.append(f"errors of at most {point['wanted_risk']:g}, chosen on the validation part: {given}")
     return lines
@@ -99,17 +109,23 @@ def subgroup_lines(document: Mapping[str, Any]) -> list[str]:
         accuracy = row["metrics"]["accuracy"]
         gap = f", gap at the same labels {signed(row['gap_alike'])} (flagged)" if row["flagged"] else ""
         lines.append(
-            f"{row['column']} {row['value']}: {row['images']} images, accuracy {text(accuracy['value'])} "
-            f"{span(accuracy)}{gap}"
+            f"{row['column']} {row['value']}: {many(row['images'], 'image')}, accuracy {spanned(accuracy)}{gap}"
         )
     return lines
 
 
 def text(value: float | None) -> str:
-    """Return a number with three decimals, a dash where undefined."""
-    return "–" if value is None else f"{value:.3f}"
+    """Return a number with three decimals and a true minus, none before a zero; a dash where undefined."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}".replace("-", "−" if round(value, 3) else "")
 
 
 def span(value: Mapping[str, float | None]) -> str:
     """Return an interval in brackets, nothing where undefined."""
     return "" if value["low"] is None else f"[{text(value['low'])}, {text(value['high'])}]"
+
+
+def spanned(value: Mapping[str, float | None]) -> str:
+    """Return a number with its interval, where it has one."""
+    return f"{text(value['value'])} {span(value)}".rstrip()

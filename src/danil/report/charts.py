@@ -49,7 +49,7 @@ def curves(
             mark = "o" if len(table) < 25 else ""
             axes.plot(epochs, table[name], marker=mark, markersize=3.5, label=readable(name), **series(place))
         axes.set(title=title, xlabel="epoch", xlim=(epochs.min() - 0.4, epochs.max() + 0.4))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if log and (table[list(names)].max() > 0).any():
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(PLAIN)
@@ -73,7 +73,7 @@ def compared_curves(logs: Mapping[str, pd.DataFrame], column: str, title: str, c
         for place, (name, log) in enumerate(known.items()):
             axes.plot(log["epoch"], log[column], marker="o", markersize=3.5, label=name, **series(place))
         axes.set(title=title, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(0)
         axes.legend()
 

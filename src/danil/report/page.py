@@ -48,7 +48,14 @@ def known(value: float | None) -> bool:
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return the number with this many decimals, an en dash where there is none."""
-    return f"{value:.{digits}f}" if value is not None and known(value) else NOTHING
+    if value is None or not known(value):
+        return NOTHING
+    return unsigned_zero(f"{value:.{digits}f}").replace("-", "−")
+
+
+def unsigned_zero(shown: str) -> str:
+    """Return a number as shown, without the sign where it is rounded to zero."""
+    return shown.removeprefix("-") if not shown.strip("-0.") else shown
 
 
 def signed(value: float | None, digits: int = 3) -> str:

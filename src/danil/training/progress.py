@@ -1,5 +1,6 @@
 """Progress on the terminal: epochs, loss parts, time left."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -48,8 +49,8 @@ class Bar:
 
 
 def listed(values: Mapping[str, float | int]) -> str:
-    """Return names and values as one line."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    """Return names and values as one line, without what was not measured (NaN)."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items() if not math.isnan(value))
 
 
 def duration(seconds: float) -> str:
