@@ -18,7 +18,7 @@ from danil.evaluation.errors import EvaluationError
 from danil.evaluation.folder import predictions_file, read_manifest, training_counts, write_metrics
 from danil.evaluation.overlap import training_overlap
 from danil.evaluation.tasks import tasks_document
-from danil.runs import FittedClassifier, open_run
+from danil.runs import FittedClassifier, RunFolder, open_run
 from danil.runs.unfinished import unfinished
 from danil.statistics.decisions import Wanted
 from danil.statistics.predictions import Integers, Predictions
@@ -67,10 +67,7 @@ def evaluate_cohort(
         LOGGER.info("The labels of the task `%s` are those of the column of that name.", task)
     folder = cohort_folder(Path(run), manifest.source) if out is None else Path(out)
     check_free(folder, manifest.source)
-    seen, unknown = training_overlap(Path(run), manifest)
-    early = unfinished(fitted.folder)
-    if seen is not None:
-        LOGGER.warning(seen)
+    before, after = doubts(fitted.folder, manifest)
     predictions = cohort_predictions(fitted, manifest, mapping, data)
     known = {task: found for task, found in predictions.items() if (found.labels >= 0).any()}
     metrics = None
@@ -84,13 +81,25 @@ def evaluate_cohort(
             **choices,
         )
         metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
-        metrics["notes"] = [told for told in (early, seen, *metrics["notes"], unknown) if told]
+        metrics["notes"] = [*before, *metrics["notes"], *after]
     write_record(folder, manifest.source)
     for task, found in predictions.items():
         write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))
     if metrics is not None:
         write_metrics(folder, metrics)
     return metrics, folder
+
+
+def doubts(folder: RunFolder, cohort: Manifest) -> tuple[list[str], list[str]]:
+    """Return the notes before and after those on the metrics: an unfinished training, images seen in it; warn of these.
+
+    Opening the run has warned of an unfinished training.
+    """
+    seen, unknown = training_overlap(folder.path, cohort)
+    if seen is not None:
+        LOGGER.warning(seen)
+    early = unfinished(folder)
+    return [told for told in (early, seen) if told is not None], [unknown] if unknown is not None else []
 
 
 def cohort_predictions(

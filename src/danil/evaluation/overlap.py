@@ -56,7 +56,9 @@ def stored_files(cohort: Manifest) -> dict[str, Path]:
     """Return the file of each image; none where images are in no files of their own."""
     store = cohort.store
     found: dict[str, Path] = {}
-    for path in cohort.table["path"] if isinstance(store, (FileImages, DicomImages)) else ():
+    if not isinstance(store, (FileImages, DicomImages)):
+        return found
+    for path in cohort.table["path"]:
         try:
             found[path] = store.file(path) if isinstance(store, FileImages) else store.place(path)[0]
         except ImageError:

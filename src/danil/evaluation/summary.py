@@ -16,6 +16,9 @@ SHOWN = {
     "ece": "ECE",
 }
 
+MANY = 6
+"""More metrics without an interval than this are counted instead of named."""
+
 
 def summary(
     document: Mapping[str, Any], thresholds: bool = False, selective: bool = False, subgroups: bool = False
@@ -60,8 +63,11 @@ def task_summary(document: Mapping[str, Any], thresholds: bool, selective: bool,
 def short_notes(document: Mapping[str, Any]) -> list[str]:
     """Return the notes, that on missing intervals with their number where it names many metrics."""
     names = without_interval(document)
-    told = {interval_note(names): interval_note([f"{len(names)} metrics (see metrics.json)"])} if len(names) > 6 else {}
-    return [told.get(note, note) for note in document["notes"]]
+    notes: list[str] = document["notes"]
+    if len(names) <= MANY:
+        return notes
+    full, short = interval_note(names), interval_note([f"{len(names)} metrics (see metrics.json)"])
+    return [short if note == full else note for note in notes]
 
 
 def group_line(level: Mapping[str, Any]) -> str:
