@@ -65,7 +65,7 @@ def robustness_run(
     search = Attack() if attack is None else attack
     folder, fitted = RunFolder(Path(run)), open_run(run)
     manifest = scored_part(folder, limit)
-    images = Images(manifest, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit)
+    images = fitted.images(manifest, cache="memory")
     texts: dict[str, str] = {}
     tables: list[Predictions] = []
     for condition in conditions:
