@@ -170,12 +170,3 @@ def contribution_map(response: Tensor, images: Tensor) -> Tensor:
     `images` are the tensors that A was taken at; the map depends on where their zero lies (the mean colour).
     """
     return response * images
-
-
-def expanded_loss(loss: Tensor, response: Tensor, images: Tensor, others: Tensor) -> Tensor:
-    """Return Eq. 1, A·x + B, at `others`: the losses `(B,)` that the expansion around `images` foretells.
-
-    B = L(x₀) − A·x₀ is constant; the error is of second order in the distance. All images `(B, C, H, W)`.
-    """
-    constant = loss - contribution_map(response, images).flatten(1).sum(1)
-    return contribution_map(response, others).flatten(1).sum(1) + constant
