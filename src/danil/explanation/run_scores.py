@@ -14,7 +14,8 @@ from danil.data.transforms import squared
 from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
 from danil.explanation.map_methods import chance_map, check_methods, further_maps
 from danil.objectives import response_maps
-from danil.runs import FittedClassifier, RunError, RunFolder, open_run, run_manifest
+from danil.runs import FittedClassifier, RunError, RunFolder, open_run
+from danil.runs.images import scored_part
 
 BATCH = 16
 CURVES = ("integrated_gradients", "grad_cam")
@@ -29,7 +30,7 @@ def masked_images(
     Raises:
         RunError: the run's data are not synthetic.
     """
-    fitted, manifest = scored_images(run, data, limit)
+    fitted, manifest = open_run(run), scored_part(RunFolder(Path(run)), data, limit)
     if not isinstance(manifest.store, SyntheticImages):
         raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
     return fitted, manifest, manifest.store
@@ -65,7 +66,7 @@ def measured_curves(
         AttributionError: a method is not known, or not defined on the network.
     """
     check_methods(methods)
-    fitted, manifest = scored_images(run, data, limit)
+    fitted, manifest = open_run(run), scored_part(RunFolder(Path(run)), data, limit)
     generator = torch.Generator().manual_seed(0)
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
@@ -76,18 +77,6 @@ def measured_curves(
         importance["random"] = chance_map(prepared, generator)
         for name, values in importance.items():
             yield part, name, faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
-
-
-def scored_images(run: str | Path, data: str | None, limit: int | None) -> tuple[FittedClassifier, Manifest]:
-    """Return the run's classifier and the labelled images of its test part, evenly spaced ones where limited."""
-    fitted = open_run(run)
-    manifest = run_manifest(RunFolder(Path(run)), data).part("test")
-    manifest = manifest.take(np.flatnonzero(manifest.labels() >= 0))
-    if not len(manifest):
-        raise RunError(f"the test part of `{run}` has no labelled images to score.")
-    if limit is not None and limit < len(manifest):
-        manifest = manifest.take(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
-    return fitted, manifest
 
 
 def batches(fitted: FittedClassifier, manifest: Manifest) -> Iterator[tuple[Manifest, Tensor, Tensor]]:
