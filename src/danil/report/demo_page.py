@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from danil.data.manifest import plural
 from danil.evaluation import compare_runs
 from danil.explanation import localization_run, score_intervals
-from danil.report.card import TextTable, cautions, counted, protocol, provenance
+from danil.report.card import TextTable, cautions, protocol, provenance
 from danil.report.charts import compared_curves
 from danil.report.differences import difference_table
 from danil.report.drawing import Chart, photo_uri
@@ -90,8 +91,8 @@ def summary(records: Sequence[RunRecord], tables: Sequence[Predictions]) -> list
     known = tables[0].labelled()
     right = [100 * float((table.labelled().found == known.labels).mean()) for table in tables]
     recipe, classes = records[0].recipe, records[0].classes
-    images = counted(sum(int(count) for count in records[0].data["images"].values()), "image")
-    tested = counted(len(known), "test image")
+    images = plural(sum(int(count) for count in records[0].data["images"].values()), "image")
+    tested = plural(len(known), "test image")
     return [
         f"Base was right on {right[0]:.1f} % of {tested}, DANIL on {right[1]:.1f} %.",
         f"Both networks ({recipe.model.backbone}) learned to tell {len(classes)} classes of drawn skin lesions "
@@ -163,7 +164,7 @@ def evidence(records: Sequence[RunRecord]) -> TextTable:
         change = score_intervals(maps[1][[score]] - maps[0][[score]], groups)
         texts = [*(spanned(one.loc[score]) for one in found), spanned(change.loc[score], sign=True)]
         rows.append([name, *texts, number(float(found[0]["mean"][area]))])
-    images = counted(tables[0]["path"].nunique(), "test image")
+    images = plural(tables[0]["path"].nunique(), "test image")
     caption = f"Scores on {images}, with 95 % intervals over patients"
     return TextTable(caption, ["score", "Base", "DANIL", "difference", "mask's share of the image"], rows)
 
