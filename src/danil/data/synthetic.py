@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from danil.data import dermoscopy, fundus, histology
+from danil.data import synthetic_dermoscopy as dermoscopy
+from danil.data import synthetic_fundus as fundus
+from danil.data import synthetic_histology as histology
 from danil.data.decoding import ImageError
 from danil.data.manifest import DataError, Manifest
 from danil.data.rendering import Mask, Order, Picture, Role, generator
