@@ -97,8 +97,9 @@ images alone, that excludes 0: what a comparison of one training each would call
 {seeds}
 
 DANIL with `objective.detach=true` sends no gradient through the response maps and trains as Base does, to the last bit
-on the same code (seen at this size too: APTOS2019, seed 0, every prediction the same). Its records here were made by later code than Base's, which adds the same numbers in another order:
-the same recipe, seed, images and batches, with other last bits. How many test images two such trainings put into
+on the same code (seen at this size too: APTOS2019, seed 0, every prediction the same). Its records here come from later
+code than Base's, whose sums round otherwise: one step from the same weights agrees to float32's precision. So these are
+trainings with the same recipe, seed, images and batches, and other last bits. How many test images two of them put into
 different classes, beside two seeds of Base, and how many of their paired intervals exclude 0:
 
 {last_bits}

@@ -119,8 +119,10 @@ def test_the_prefix_may_be_missing_and_defaults_are_not_written():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("synthetic:dermoscpy", "Did you mean 'dermoscopy'"),
+        ("synthetic:dermoscpy", "Did you mean `dermoscopy`"),
+        ("synthetic:", r"`kind` is ''; there are dermoscopy, fundus, histology\.$"),
         ("synthetic:fundus?image=30", "Did you mean `images`"),
+        ("synthetic:fundus?x=30", r"option `x`; there are images, size, difficulty, seed, confounding\.$"),
         ("synthetic:fundus?images=many", "images='many'; write a whole number"),
         ("synthetic:fundus?images=4", "`images` is 4; it must be at least 5"),
         ("synthetic:fundus?size=16", "`size` is 16; it must be 32 to 1024"),

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from danil.evaluation.attack import Attack, attackable, pgd_images
+from danil.evaluation.attack import Attack, pgd_images
+from danil.runs.prediction import frozen
 
 PATHS = ["a", "b", "c"]
 WEIGHTS = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(1))
@@ -70,7 +71,7 @@ def test_the_callers_images_and_the_network_are_left_as_found():
     network[2].weight.requires_grad_(False)
     images = pixels()
     before = images.clone()
-    with attackable(network):
+    with frozen(network):
         assert not network.training
         pgd_images(lambda x: network(x)[:, 0], images, 1.0, PATHS)
     assert torch.equal(images, before)

@@ -14,7 +14,7 @@ from danil.data.fake import write_fake
 from danil.evaluation import EvaluationError, evaluate_cohort
 from danil.models import create_model
 from danil.runs import open_run, predict_files, read_recipe, write_checkpoint
-from danil.runs.folder import create_run
+from runs.made import made_run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def fitted_run(tmp_path):
         "paper", [f"data.source={str(source)!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none"]
     )
     manifest = read_source(str(source))
-    run = create_run(tmp_path / "run", recipe, manifest, ["danil"], overwrite=False)
+    run = made_run(tmp_path / "run", recipe, manifest)
     model = create_model("test_resnet", manifest.tasks, weights="none")
     write_checkpoint(run.checkpoint("last"), {"model": model.state_dict()})
     return run.path
@@ -41,7 +41,7 @@ def untrained_run(folder, source, objective):
     settings = (f"data.source={source!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none")
     recipe = read_recipe("paper", [*settings, f"objective.name={objective}"])
     manifest = read_source(source)
-    run = create_run(folder, recipe, manifest, ["danil"], overwrite=False)
+    run = made_run(folder, recipe, manifest)
     torch.manual_seed(0)
     model = create_model("test_resnet", manifest.tasks, weights="none", head=recipe.head)
     write_checkpoint(run.checkpoint("last"), {"model": model.state_dict()})

@@ -12,10 +12,11 @@ from danil.evaluation import evaluate_predictions, summary
 from danil.evaluation.summary import text
 from danil.report.sections import calibration_section
 from danil.statistics import Predictions, PredictionsError
-from danil.statistics.calibration import calibration_error, fitted_temperature, tempered
+from danil.statistics.calibration import fitted_temperature, tempered
 from danil.statistics.decisions import fitted_decisions
 from danil.statistics.operating_points import sensitivity_threshold
 from danil.statistics.selective import risk_threshold
+from oracles.calibration import calibration_error
 
 KEYS = {
     "format", "images", "labelled", "groups", "grouped", "classes", "ordinal", "resamples", "seed", "level", "metrics",
@@ -160,8 +161,11 @@ def test_temperature_and_thresholds_are_those_given_and_are_judged_on_these_labe
     assert found["calibration"]["temperature"]["value"] == pytest.approx(fitted.value)
     assert found["calibration"]["temperature"]["fitted_on"] == "validation"
     mended = tempered(predictions, fitted.value)
-    assert found["calibration"]["temperature"]["ece"] == pytest.approx(calibration_error(mended))
-    assert found["metrics"]["ece"]["value"] == pytest.approx(calibration_error(predictions))
+    assert found["calibration"]["temperature"]["ece"] == pytest.approx(
+        calibration_error(mended.labels, mended.probabilities)
+    )
+    told = calibration_error(predictions.labels, predictions.probabilities)
+    assert found["metrics"]["ece"]["value"] == pytest.approx(told)
     point = found["operating_points"][0]
     held_out = tempered(validation, fitted.value).probabilities[:, 0]
     expected = sensitivity_threshold(validation.labels == 0, held_out, 0.9)

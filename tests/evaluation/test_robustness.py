@@ -55,6 +55,16 @@ def test_clean_predictions_are_those_of_the_run(run, document):
     np.testing.assert_allclose(mine.filter(like="probability_"), theirs.filter(like="probability_"), atol=1e-5)
 
 
+def test_photographs_of_a_retina_are_prepared_and_viewed_as_in_training(tmp_path):
+    run = untrained_run(tmp_path / "dil", "synthetic:fundus?images=8&size=96", 48, objective="dil").path
+    data = open_run(run).recipe.data
+    assert (data.preprocess, data.views) == ("fundus", 8)
+    robustness_run(run, conditions=FEW[:1], resamples=100)
+    mine, theirs = (pd.read_csv(run / name) for name in ("robustness/clean.csv", "predictions.csv"))
+    assert list(mine["path"]) == list(theirs["path"])
+    np.testing.assert_allclose(mine.filter(like="probability_"), theirs.filter(like="probability_"), atol=1e-5)
+
+
 def test_the_label_is_never_likelier_under_attack(run, document):
     tables = [read_predictions(run / "robustness" / f"{name}.csv") for name in ("clean", "pgd-8")]
     clean, attacked = (table.probabilities[np.arange(len(table)), table.labels] for table in tables)

@@ -10,7 +10,7 @@ from PIL import Image
 from danil.data import read_source
 from danil.models import create_model
 from danil.runs import open_run, read_recipe, write_checkpoint
-from danil.runs.folder import create_run
+from runs.made import made_run
 
 
 def untrained_run(path, source, size, predictions=True, objective="base"):
@@ -19,7 +19,7 @@ def untrained_run(path, source, size, predictions=True, objective="base"):
     manifest = replace(manifest, table=manifest.table.assign(split=split))
     settings = (f"data.source='{source}'", f"data.size={size}", "model.backbone=test_resnet")
     recipe = read_recipe("paper", [*settings, "model.weights=none", f"objective.name={objective}"])
-    folder = create_run(path, recipe, manifest, ["danil"], overwrite=False)
+    folder = made_run(path, recipe, manifest)
     torch.manual_seed(0)
     model = create_model("test_resnet", manifest.tasks, weights="none", head=recipe.head)
     write_checkpoint(folder.checkpoint("last"), {"model": model.state_dict()})

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from danil.explanation import (
     AttributionError,
     contribution_map,
-    expanded_loss,
     grad_cam,
     integrated_gradients,
     occlusion,
@@ -148,7 +147,8 @@ def test_one_head_of_several_is_explained_and_must_be_named(method):
         method(model, images, labels)
 
 
-def test_the_expansion_of_the_loss_is_of_first_order(batch):
+def test_contributions_foretell_the_loss_nearby_to_first_order(batch):
+    """Eq. 1: L(x) = A·x + B with B constant, so that losses differ by as much as the sums of contributions do."""
     images, labels = (batch[0].double(), batch[1])
     network = Smooth().double().eval()
     response = response_maps(network, images, labels).truth
@@ -158,11 +158,14 @@ def test_the_expansion_of_the_loss_is_of_first_order(batch):
         with torch.no_grad():
             return F.cross_entropy(network(points), labels, reduction="none")
 
+    def contributions(points):
+        return contribution_map(response, points).flatten(1).sum(1)
+
     errors = []
     for size in (1e-2, 5e-3):
         others = images + size * step
-        errors.append((expanded_loss(losses(images), response, images, others) - losses(others)).abs())
-    assert torch.equal(expanded_loss(losses(images), response, images, images), losses(images))
+        foretold = losses(images) + contributions(others) - contributions(images)
+        errors.append((foretold - losses(others)).abs())
     torch.testing.assert_close(errors[0] / errors[1], torch.full((2,), 4.0, dtype=torch.float64), rtol=0.05, atol=0)
 
 

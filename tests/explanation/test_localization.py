@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from danil.explanation import AttributionError, evidence_run, localization_run, map_scores, write_evidence
+from danil.explanation import AttributionError, localization, localization_run, map_scores, write_evidence
 from danil.explanation.localization import take_statistics, untrained
+from danil.explanation.run_scores import masked_images, seen_mask
 from danil.explanation.score_files import evidence_text
 from danil.objectives import response_maps
 from danil.runs import RunError, open_run, run_manifest
@@ -42,15 +43,37 @@ def test_maps_that_look_at_the_same_place_in_every_image_gain_nothing():
     np.testing.assert_allclose(scores["distractor_gain"], 0, atol=1e-12)
 
 
-def test_masks_follow_the_fundus_preparation_of_each_photograph_as_evidence_scores_do(tmp_path):
-    source = "synthetic:fundus?images=12&size=96"
-    folder = untrained_run(tmp_path / "dil", source, 48, predictions=False, objective="dil")
-    assert open_run(folder.path).recipe.data.preprocess == "fundus"
-    table, _ = localization_run(folder.path, limit=4, seeds=1)
-    rows = table[(table["network"] == "trained") & (table["map"] == "truth")]
-    expected = evidence_run(folder.path, limit=4)
-    for name in ("evidence_area", "distractor_area"):
-        np.testing.assert_allclose(rows[name], expected[name])
+def test_a_score_is_missing_without_a_map_or_without_a_mask():
+    maps = torch.stack([MAPS[0], torch.zeros(1, 4)])
+    scores = map_scores(maps, EVIDENCE[:2], torch.zeros(2, 1, 4, dtype=torch.bool))
+    assert scores.loc[1, ["in_evidence", "evidence_gain", "pointing"]].isna().all()
+    assert scores["in_distractors"].isna().all()
+    assert scores.loc[0, "in_evidence"] == 3 / 4
+
+
+def test_pointing_widens_the_mask_by_its_tolerance():
+    magnitude, mask = torch.tensor([[[0.0, 0.0, 0.0, 1.0]]]), torch.tensor([[[False, True, False, False]]])
+    assert [map_scores(magnitude, mask, mask, tolerance=pixels)["pointing"][0] for pixels in (0, 1, 2)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("mask", [EVIDENCE[:1], EVIDENCE.float()])
+def test_masks_must_be_boolean_and_fit(mask):
+    with pytest.raises(ValueError, match=r"`distractors` is .*boolean \(3, 1, 4\) is needed"):
+        map_scores(MAPS, EVIDENCE, mask)
+
+
+def test_masks_follow_the_fundus_preparation_of_each_photograph(tmp_path):
+    folder = untrained_run(
+        tmp_path / "dil", "synthetic:fundus?images=12&size=96", 48, predictions=False, objective="dil"
+    )
+    fitted, manifest = open_run(folder.path), run_manifest(folder)
+    assert fitted.recipe.data.preprocess == "fundus"
+    table, document = localization_run(folder.path, limit=4, seeds=0)
+    assert set(table["network"]) == set(document["networks"]) == {"trained"}
+    for row in table[table["map"] == "truth"].itertuples():
+        masks, image = manifest.store.masks(row.path), manifest.store.read(row.path)
+        seen = [float(seen_mask(fitted, mask, image).double().mean()) for mask in masks]
+        assert (row.evidence_area, row.distractor_area) == pytest.approx(tuple(seen))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +105,9 @@ def test_the_run_s_own_maps_are_scored(scored, synthetic_run):
     magnitude = maps.rival[0].abs().sum(0).numpy()
     mask = manifest.store.masks(row["path"]).distractors
     assert row["in_distractors"] == pytest.approx(magnitude[mask].sum() / magnitude.sum(), rel=1e-4)
+    masks = [manifest.store.masks(path) for path in table["path"]]
+    np.testing.assert_allclose(table["evidence_area"], [one.evidence.mean() for one in masks])
+    np.testing.assert_allclose(table["distractor_area"], [one.distractors.mean() for one in masks])
 
 
 def test_differences_are_paired_by_image_and_random_networks_are_averaged(scored, synthetic_run):
@@ -128,8 +154,12 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_written(photograph_
         write_evidence(photograph_run.path, out=tmp_path / "none")
     with pytest.raises(AttributionError, match="`methods` holds `lime`"):
         localization_run(photograph_run.path, methods=("lime",))
-    two = untrained_run(tmp_path / "two", "synthetic:histology?images=8&size=32", 32, predictions=False)
-    if len(open_run(two.path).classes) < 3:
-        with pytest.raises(RunError, match="2 classes"):
-            localization_run(two.path)
     assert not (tmp_path / "none").exists()
+
+
+def test_two_classes_are_refused_because_both_maps_are_one(synthetic_run, monkeypatch):
+    fitted, manifest, store = masked_images(synthetic_run.path, None, 2)
+    fitted.classes = fitted.classes[:2]
+    monkeypatch.setattr(localization, "masked_images", lambda *_: (fitted, manifest, store))
+    with pytest.raises(RunError, match="has 2 classes: A⁺ and A⁻ are then one picture"):
+        localization_run(synthetic_run.path)

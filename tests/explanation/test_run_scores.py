@@ -3,24 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from danil.explanation import evidence_run, faithfulness_run, score_intervals
+from danil.explanation import score_intervals
 from danil.explanation.run_scores import seen_mask
-from danil.runs import RunError, open_run, run_manifest
-
-
-def test_a_synthetic_run_is_scored_against_its_masks(synthetic_run):
-    scores = evidence_run(synthetic_run.path)
-    manifest = run_manifest(synthetic_run).part("test")
-    assert list(scores["path"]) == list(manifest.table["path"])
-    masks = [manifest.store.masks(path) for path in scores["path"]]
-    np.testing.assert_allclose(scores["evidence_area"], [mask.evidence.mean() for mask in masks])
-    np.testing.assert_allclose(scores["distractor_area"], [mask.distractors.mean() for mask in masks])
-    fitted = open_run(synthetic_run.path)
-    maps = fitted.response_maps([manifest.store.read(scores["path"][3])], [manifest.table[manifest.task][3]])
-    magnitude = maps.truth[0].abs().sum(0).numpy()
-    expected = magnitude[masks[3].evidence].sum() / magnitude.sum()
-    assert scores["truth_in_evidence"][3] == pytest.approx(expected, rel=1e-4)
-    assert len(evidence_run(synthetic_run.path, limit=5)) == 5
+from danil.runs import open_run
 
 
 def test_a_mask_moves_with_the_image(synthetic_run):
@@ -31,23 +16,6 @@ def test_a_mask_moves_with_the_image(synthetic_run):
     expected = torch.zeros(48, 48, dtype=torch.bool)
     expected[5:10, 20:30] = True
     assert torch.equal(seen, expected)
-
-
-def test_photographs_have_no_masks(photograph_run):
-    with pytest.raises(RunError, match=r"pixel masks exist for `synthetic:…` data"):
-        evidence_run(photograph_run.path)
-
-
-def test_every_map_of_an_image_is_scored_and_so_is_chance(photograph_run):
-    scores = faithfulness_run(photograph_run.path, methods=("grad_cam",), limit=4, steps=3)
-    assert scores.groupby("map").size().to_dict() == {"difference": 4, "grad_cam": 4, "random": 4, "truth": 4}
-    assert scores[["deletion", "insertion"]].to_numpy().min() > 0
-    assert scores[["deletion", "insertion"]].to_numpy().max() < 1
-    pd.testing.assert_frame_equal(
-        scores, faithfulness_run(photograph_run.path, methods=("grad_cam",), limit=4, steps=3)
-    )
-    with pytest.raises(ValueError, match="`methods` holds `lime`"):
-        faithfulness_run(photograph_run.path, methods=("lime",))
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_for_many_images():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from danil.explanation import faithfulness_run, write_faithfulness
+from danil.explanation import write_faithfulness
 from danil.explanation.score_files import area_intervals, faithfulness_figure, faithfulness_text
 
 
@@ -41,10 +41,19 @@ def test_the_figure_draws_the_mean_curve_of_each_map():
     assert "2 images" in figure.axes[0].get_ylabel()
 
 
-def test_the_written_table_is_that_of_faithfulness_run(photograph_run, tmp_path):
-    areas, files = write_faithfulness(photograph_run.path, methods=("grad_cam",), limit=3, steps=2, out=tmp_path)
-    assert sorted(path.name for path in files) == ["faithfulness.csv", "faithfulness.png"]
-    expected = faithfulness_run(photograph_run.path, methods=("grad_cam",), limit=3, steps=2)
-    written = pd.read_csv(tmp_path / "faithfulness.csv")
-    pd.testing.assert_frame_equal(written, expected, check_dtype=False)
+def test_every_map_of_an_image_is_scored_and_so_is_chance(photograph_run, tmp_path):
+    written = []
+    for folder in (tmp_path / "first", tmp_path / "again"):
+        areas, files = write_faithfulness(photograph_run.path, methods=("grad_cam",), limit=4, steps=3, out=folder)
+        assert sorted(path.name for path in files) == ["faithfulness.csv", "faithfulness.png"]
+        written.append((folder / "faithfulness.csv").read_bytes())
+    assert written[0] == written[1]
+    scores = pd.read_csv(files[0])
+    assert scores.groupby("map").size().to_dict() == {"difference": 4, "grad_cam": 4, "random": 4, "truth": 4}
+    assert scores[["deletion", "insertion"]].to_numpy().min() > 0
+    assert scores[["deletion", "insertion"]].to_numpy().max() < 1
+    mean = scores[scores["map"] == "truth"]["deletion"].mean()
+    assert areas.set_index(["map", "curve"]).loc[("truth", "deletion"), "mean"] == pytest.approx(mean)
     assert len(areas) == 8
+    with pytest.raises(ValueError, match="`methods` holds `lime`"):
+        write_faithfulness(photograph_run.path, methods=("lime",), out=tmp_path)

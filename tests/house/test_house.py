@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "danil").rglob("*.py"))
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FLOORS = (
-    ("objectives",),
+    ("objectives", "cores"),
     ("models", "data", "statistics"),
     ("runs",),
     ("training", "evaluation", "explanation", "export"),

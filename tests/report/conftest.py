@@ -9,7 +9,7 @@ import torch
 from danil.data import assign_splits, read_source
 from danil.models import create_model
 from danil.runs import RunFolder, predictions_table, read_recipe, write_checkpoint
-from danil.runs.folder import create_run
+from runs.made import made_run
 
 LOG = """epoch,step,lr,loss,cross_entropy,distractor,share_wrong,distance_median,validation_macro_f1,seconds
 1,10,0.001,1.43,1.40,0.03,0.71,0.002,0.31,4.5
@@ -46,9 +46,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
             [f"data.source={source!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none", *settings],
         )
         manifest = assign_splits(read_source(source), "grouped", test=0.5, validation=0.1, seed=0)
-        folder = create_run(
-            tmp_path_factory.mktemp("runs") / name, recipe, manifest, ["danil", "train", "a b"], overwrite=False
-        )
+        folder = made_run(tmp_path_factory.mktemp("runs") / name, recipe, manifest, ["danil", "train", "a b"])
         folder.log.write_text(LOG)
         test = manifest.part("test")
         found = {test.task: probabilities(test.labels(), len(test.classes), skill, seed)}

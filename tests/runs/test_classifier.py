@@ -12,14 +12,14 @@ from danil.data.fake_dicom import write_dicom_file
 from danil.models import create_model
 from danil.runs import RunError, RunFolder, open_run, predict_files, read_recipe, run_manifest, write_checkpoint
 from danil.runs.classifier import picture
-from danil.runs.folder import create_run
+from runs.made import made_run
 
 
 def fitted_run(folder, source):
     """A run of this source with an untrained network."""
     settings = (f"data.source={source!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none")
     manifest = read_source(source)
-    run = create_run(folder, read_recipe("paper", settings), manifest, ["danil"], overwrite=False)
+    run = made_run(folder, read_recipe("paper", settings), manifest)
     model = create_model("test_resnet", manifest.tasks, weights="none")
     write_checkpoint(run.checkpoint("last"), {"model": model.state_dict()})
     return run.path

@@ -1,12 +1,16 @@
 """The group-aware bootstrap against formulas, SciPy and simulated coverage."""
 
+import threading
+import time
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
 from danil.statistics import Bootstrap, Predictions, bootstrap
-from danil.statistics.bootstrap import resampled_weights
+from danil.statistics.bootstrap import bootstrapped, resampled_weights
 
 
 def interval(predictions, metric, **options):
@@ -99,6 +103,26 @@ def test_no_interval_is_given_where_most_resamples_are_undefined():
     assert np.isnan(low[0])
     assert np.isnan(high[0])
     assert low[1] == pytest.approx(np.quantile(samples[:, 1], 0.025))
+
+
+def test_no_more_threads_are_started_than_this_process_may_use(monkeypatch):
+    class Slow:
+        groups = 2
+        threads: ClassVar[set[int]] = set()
+
+        def __call__(self, weights):
+            time.sleep(0.01)
+            self.threads.add(threading.get_ident())
+            return {"sum": weights.sum(0)}
+
+        def point(self):
+            return {"sum": np.zeros(())}
+
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setattr("danil.cores.quota", lambda _: 1)  # the container's limit
+    bootstrapped([Slow()], resamples=2000)
+    assert len(Slow.threads) == 1
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from danil.benchmark.cell import Cell
 from danil.benchmark.records import read_record, write_record
+from danil.cores import cores
 from danil.data.atomic import write_atomically
 
 Status = Literal["finished", "skipped", "interrupted", "failed"]
@@ -79,8 +80,9 @@ def run_cells(
 ) -> list[Outcome]:
     """Train every cell that has no record, `workers` at a time, and return how each ended, in the order of `cells`.
 
-    A cell's run lies in `work/<digest>` and is resumed where it was interrupted. Processors are shared out evenly
-    (`OMP_NUM_THREADS`), so that workers do not crowd each other. SIGINT or SIGTERM stops every cell after its step.
+    A cell's run lies in `work/<digest>` and is resumed where it was interrupted. The cores this process may use are
+    shared out evenly (`OMP_NUM_THREADS`), so that workers do not crowd each other. SIGINT or SIGTERM stops every cell
+    after its step.
 
     Args:
         cells: of one suite or several.
@@ -90,7 +92,7 @@ def run_cells(
         any_code: count records made by other code as finished.
         notice: is told of each outcome as it comes, in this thread.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, cores() // workers)
     processes = Processes()
     outcomes: dict[str, Outcome] = {}
 

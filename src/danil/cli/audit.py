@@ -36,6 +36,7 @@ def audit(
     from rich.text import Text
 
     from danil.data import audit_data, read_source, write_audit
+    from danil.data.manifest import plural
 
     manifest = read_source(data, pixels=not metadata_only)
     stderr = Console(stderr=True)
@@ -55,10 +56,7 @@ def audit(
         said = Text(finding.sentence).append(f" {finding.advice}", "dim")
         lines.add_row(Text(finding.severity, COLOURS[finding.severity]), said)
     console.print(lines)
-    counts = [
-        f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((found.errors, "error"), (found.warnings, "warning"))
-    ]
-    console.print(Text(", ".join(counts)))
+    console.print(Text(f"{plural(found.errors, 'error')}, {plural(found.warnings, 'warning')}"))
     if json is not None:
         console.print(Text(f"numbers: {write_audit(json, found)}"), soft_wrap=True)
     if out is not None:

@@ -8,7 +8,7 @@ from danil.data.audit_columns import Column
 from danil.data.audit_copies import CopySet, ExactDuplicates, NearDuplicates
 from danil.data.audit_images import ImageFiles
 from danil.data.audit_split import Classes, GroupOverlap, Parts, RandomSplit
-from danil.data.manifest import alike, counted
+from danil.data.manifest import alike, counted, plural
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES = ("error", "warning", "note")
@@ -69,11 +69,6 @@ def image_findings(found: ImageFiles) -> Iterator[Finding]:
             f"{plural(len(found.uniform), 'image')} of one even colour (e.g. `{found.uniform[0]}`).",
             "They show nothing: remove them.",
         )
-
-
-def plural(number: int, noun: str) -> str:
-    """Return `1 set`, `2,345 sets`, `3 classes`."""
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def exact_findings(found: ExactDuplicates) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from danil.data.cores import cores
+from danil.cores import cores
 from danil.data.decoding import SUFFIXES, ImageError, read_image
 from danil.data.dicom_pixels import Window, is_dicom, read_frame
 from danil.data.listing import DICOM_SUFFIXES, LINKS, within

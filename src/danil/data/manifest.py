@@ -152,6 +152,11 @@ def natural(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (pieces(name), name))
 
 
+def plural(number: int, noun: str) -> str:
+    """Return `1 image`, `2,345 images`, `3 classes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
 def counted(names: Iterable[str], noun: str) -> str:
     """Return a count and the first few names: `7 files (a, b, c …)`."""
     listed = list(names)

@@ -164,6 +164,6 @@ def first_kind(path: Path) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean …?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=2, cutoff=0.5)
+    """Return ` Did you mean …?`, or nothing where none of the known names, in lower case, is near."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 from urllib.parse import parse_qsl
@@ -11,10 +10,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from danil.data import dermoscopy, fundus, histology
+from danil.data import synthetic_dermoscopy as dermoscopy
+from danil.data import synthetic_fundus as fundus
+from danil.data import synthetic_histology as histology
 from danil.data.decoding import ImageError
 from danil.data.manifest import DataError, Manifest
 from danil.data.rendering import Mask, Order, Picture, Role, generator
+from danil.data.sources import nearest
 
 Kind = Literal["dermoscopy", "fundus", "histology"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -64,8 +66,7 @@ class SyntheticImages:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            near = get_close_matches(str(self.kind), KINDS, n=1, cutoff=0.0)
-            raise DataError(f"`kind` is {self.kind!r}; there are {', '.join(KINDS)}. Did you mean {near[0]!r}?")
+            raise DataError(f"`kind` is {self.kind!r}; there are {', '.join(KINDS)}.{nearest(str(self.kind), KINDS)}")
         classes = len(_MODALITIES[self.kind].classes)
         _check(
             "images",
@@ -195,8 +196,8 @@ def read_synthetic_source(text: str) -> Manifest:
     options: dict[str, int | float] = {}
     for name, value in parse_qsl(suffix, keep_blank_values=True):
         if name not in parsers:
-            near = get_close_matches(name, parsers, n=1, cutoff=0.0)[0]
-            raise DataError(f"`{text}` has the option `{name}`; there are {', '.join(parsers)}. Did you mean `{near}`?")
+            near = nearest(name, parsers)
+            raise DataError(f"`{text}` has the option `{name}`; there are {', '.join(parsers)}.{near}")
         try:
             options[name] = parsers[name](value)
         except ValueError:

@@ -1,12 +1,10 @@
 """Projected gradient descent: the worst image near an image, as far as gradients find it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from danil.evaluation.corruptions import generator_of
 
@@ -70,19 +68,3 @@ def pgd_images(
         if step < attack.steps:
             point = (point + attack.step * radius * slope.sign()).clamp(low, high)
     return best
-
-
-@contextmanager
-def attackable(model: nn.Module) -> Any:
-    """Put the network in eval mode without gradients for its parameters; both are left as found."""
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(False)
-    try:
-        with torch.inference_mode(False):
-            yield model
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for parameter, required in wanted.items():
-            parameter.requires_grad_(required)

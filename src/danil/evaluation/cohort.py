@@ -15,7 +15,7 @@ from danil.evaluation.cohort_folder import check_free, cohort_folder, write_reco
 from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError
-from danil.evaluation.folder import predictions_file, read_manifest, training_counts, write_metrics
+from danil.evaluation.folder import predictions_name, read_manifest, training_counts, write_metrics
 from danil.evaluation.overlap import training_overlap
 from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, RunFolder, open_run
@@ -84,7 +84,7 @@ def evaluate_cohort(
         metrics["notes"] = [*before, *metrics["notes"], *after]
     write_record(folder, manifest.source)
     for task, found in predictions.items():
-        write_atomically(folder / predictions_file(task, tasks), found.table().to_csv(index=False))
+        write_atomically(folder / predictions_name(task, tasks), found.table().to_csv(index=False))
     if metrics is not None:
         write_metrics(folder, metrics)
     return metrics, folder

@@ -44,7 +44,7 @@ def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Un
     tasks = task_names(folder)
     tested = manifest.loc[manifest["split"] == "test"]
     labelled = [task for task in tasks if task == tasks[0] or (tested[task] != "").any()]
-    known = {task: read_predictions(folder / predictions_file(task, tasks)) for task in labelled}
+    known = {task: read_predictions(folder / predictions_name(task, tasks)) for task in labelled}
     for predictions in known.values():
         check_part(predictions, manifest, "test")
     decided = run_decisions(folder, manifest, tasks, wanted)
@@ -60,7 +60,7 @@ def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Un
     return document
 
 
-def predictions_file(task: str, tasks: Sequence[str]) -> str:
+def predictions_name(task: str, tasks: Sequence[str]) -> str:
     """Return the name of a task's test predictions; the first task's has the plain name."""
     return "predictions.csv" if task == tasks[0] else f"predictions_{task}.csv"
 

@@ -1,4 +1,4 @@
-"""Plain JSON values (no NumPy, no NaN), and plain counts."""
+"""Plain JSON values: no NumPy, no NaN."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
-
-
-def many(count: int, noun: str) -> str:
-    """Return `1 group`, `2,345 groups`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from danil.data import Images, loader, write_atomically
 from danil.data.manifest import Manifest
-from danil.evaluation.attack import Attack, attackable, pgd_images
+from danil.evaluation.attack import Attack, pgd_images
 from danil.evaluation.corruptions import CONDITIONS, UNITS, Condition, corrupted
 from danil.evaluation.document import FORMAT, Document, entry, widened
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
-from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table, run_manifest
-from danil.runs.prediction import symmetries, tasked
+from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table
+from danil.runs.images import scored_part
+from danil.runs.prediction import frozen, symmetries, tasked
 from danil.statistics.bootstrap import LEVEL, RESAMPLES, bootstrap, group_codes
 from danil.statistics.predictions import Predictions
 from danil.statistics.tables import predictions_from_table
@@ -57,15 +58,15 @@ def robustness_run(
         notice: told each condition when it is done.
 
     Raises:
-        EvaluationError: the test part has no labelled image, or the first condition is not `clean`.
-        RunError: the run or its images cannot be used.
+        EvaluationError: the first condition is not `clean`.
+        RunError: the run or its images cannot be used, or the test part has no labelled image.
     """
     if not conditions or conditions[0].kind != "clean":
         raise EvaluationError("`conditions` must begin with `Condition('clean')`: all others are compared with it.")
     search = Attack() if attack is None else attack
     folder, fitted = RunFolder(Path(run)), open_run(run)
-    manifest = scored_part(folder, limit)
-    images = Images(manifest, size=fitted.recipe.data.size, fit=fitted.recipe.data.fit)
+    manifest = scored_part(folder, limit=limit)
+    images = fitted.images(manifest, cache="memory")
     texts: dict[str, str] = {}
     tables: list[Predictions] = []
     for condition in conditions:
@@ -90,17 +91,6 @@ def robustness_run(
     return plain(document)
 
 
-def scored_part(folder: RunFolder, limit: int | None) -> Manifest:
-    """Return the labelled images of the run's test part, evenly spaced ones where limited."""
-    manifest = run_manifest(folder).part("test")
-    manifest = manifest.take(np.flatnonzero(manifest.labels() >= 0))
-    if not len(manifest):
-        raise EvaluationError(f"the test part of `{folder.path}` has no labelled images to measure robustness on.")
-    if limit is not None and limit < len(manifest):
-        manifest = manifest.take(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
-    return manifest
-
-
 def predicted(
     fitted: FittedClassifier, manifest: Manifest, images: Images, condition: Condition, attack: Attack, seed: int
 ) -> Any:
@@ -112,7 +102,7 @@ def predicted(
         rows = batch.indices.tolist()
         paths = [names[row] for row in rows]
         if condition.kind == "pgd":
-            with attackable(fitted.model):
+            with frozen(fitted.model):
                 loss = label_loss(fitted, labels[batch.indices].to(fitted.normalize.device))
                 centre = batch.images.to(fitted.normalize.device)
                 worse = pgd_images(loss, centre, condition.strength, paths, attack, seed)

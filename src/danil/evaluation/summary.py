@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from danil.data.manifest import plural
 from danil.evaluation.notes import interval_note, without_interval
-from danil.evaluation.plain import many
 from danil.statistics.comparison import signed
 
 SHOWN = {
@@ -38,8 +38,8 @@ def summary(
 
 def task_summary(document: Mapping[str, Any], thresholds: bool, selective: bool, subgroups: bool) -> str:
     """Return the summary of one task."""
-    images = many(document["labelled"], "image")
-    images += f" in {many(document['groups'], 'group')}" if document["grouped"] else ""
+    images = plural(document["labelled"], "image")
+    images += f" in {plural(document['groups'], 'group')}" if document["grouped"] else ""
     constant = document["constant"]
     lines = [f"{images}; {document['level']:.0%} intervals; constant: always {constant['class']}", ""]
     lines.append(f"{'':<18}{'value':>7}  {'interval':<18}{'constant':>8}")
@@ -77,7 +77,7 @@ def group_line(level: Mapping[str, Any]) -> str:
         for key, name in SHOWN.items()
         if key in ("accuracy", "macro_f1", "roc_auc")
     )
-    return f"mean probability of each of {many(level['groups'], 'group')}: {shown}"
+    return f"mean probability of each of {plural(level['groups'], 'group')}: {shown}"
 
 
 def threshold_lines(document: Mapping[str, Any]) -> list[str]:
@@ -115,7 +115,7 @@ def subgroup_lines(document: Mapping[str, Any]) -> list[str]:
         accuracy = row["metrics"]["accuracy"]
         gap = f", gap at the same labels {signed(row['gap_alike'])} (flagged)" if row["flagged"] else ""
         lines.append(
-            f"{row['column']} {row['value']}: {many(row['images'], 'image')}, accuracy {spanned(accuracy)}{gap}"
+            f"{row['column']} {row['value']}: {plural(row['images'], 'image')}, accuracy {spanned(accuracy)}{gap}"
         )
     return lines
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from danil.models import Classifier
+from danil.runs.prediction import frozen
 
 
 class AttributionError(ValueError):
@@ -41,17 +42,8 @@ class TaskLogits(nn.Module):
 @contextmanager
 def explained(model: nn.Module, task: str | None) -> Generator[TaskLogits]:
     """Give the task's logits in eval mode; modules' modes are left as found and parameters get no gradient."""
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield TaskLogits(model, task)
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for parameter, required in wanted.items():
-            parameter.requires_grad_(required)
+    with frozen(model), torch.enable_grad():
+        yield TaskLogits(model, task)
 
 
 def integrated_gradients(
@@ -170,12 +162,3 @@ def contribution_map(response: Tensor, images: Tensor) -> Tensor:
     `images` are the tensors that A was taken at; the map depends on where their zero lies (the mean colour).
     """
     return response * images
-
-
-def expanded_loss(loss: Tensor, response: Tensor, images: Tensor, others: Tensor) -> Tensor:
-    """Return Eq. 1, A·x + B, at `others`: the losses `(B,)` that the expansion around `images` foretells.
-
-    B = L(x₀) − A·x₀ is constant; the error is of second order in the distance. All images `(B, C, H, W)`.
-    """
-    constant = loss - contribution_map(response, images).flatten(1).sum(1)
-    return contribution_map(response, others).flatten(1).sum(1) + constant

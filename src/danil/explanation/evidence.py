@@ -1,4 +1,4 @@
-"""Evidence scores: do A⁺ and A⁻ lie where the evidence and the distractors are? For images with pixel masks."""
+"""What evidence scores are made of: a map's share inside a mask, the pointing game, means with intervals."""
 
 from collections.abc import Sequence
 
@@ -8,48 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from danil.objectives import ResponseMaps
-
 CHUNK = 200
-
-
-def evidence_scores(maps: ResponseMaps, evidence: Tensor, distractors: Tensor, *, tolerance: int = 0) -> pd.DataFrame:
-    """Return a row per image: shares of |A| inside masks, the pointing game, and the masks' own shares of the image.
-
-    `truth_in_evidence` is Σ|A⁺| inside the evidence mask over Σ|A⁺|; likewise `rival_in_distractors` for A⁻, and the
-    two crossed ones. A map that knows nothing scores `evidence_area` or `distractor_area`: compare with these.
-    `pointing` is 1 where the largest |A⁺| lies in the evidence, 0 elsewhere. A score is missing where its mask is empty
-    or its map is zero.
-
-    Args:
-        maps: response maps of B images, K ≥ 3 classes.
-        evidence: `(B, H, W)` boolean, in the geometry of the maps; pixels that decide the class.
-        distractors: likewise; pixels that do not.
-        tolerance: pixels by which the pointing game widens the mask.
-
-    Raises:
-        ValueError: K < 3 (A⁺ and A⁻ are then one picture), or shapes differ.
-    """
-    if maps.logits.shape[1] < 3:
-        raise ValueError(
-            f"`maps` are of a network with {maps.logits.shape[1]} classes; evidence scores need at least 3, because "
-            "with two A⁺ and A⁻ are the same picture up to sign and scale."
-        )
-    places = (len(maps.truth), *maps.truth.shape[2:])
-    for name, mask in (("evidence", evidence), ("distractors", distractors)):
-        if tuple(mask.shape) != places or mask.dtype != torch.bool:
-            raise ValueError(f"`{name}` is {mask.dtype} of shape {tuple(mask.shape)}; boolean {places} is needed.")
-    truth, rival = maps.truth.abs().sum(1).double(), maps.rival.abs().sum(1).double()
-    columns = {
-        "truth_in_evidence": share_inside(truth, evidence),
-        "rival_in_distractors": share_inside(rival, distractors),
-        "truth_in_distractors": share_inside(truth, distractors),
-        "rival_in_evidence": share_inside(rival, evidence),
-        "pointing": pointing(truth, evidence, tolerance),
-        "evidence_area": evidence.double().mean((1, 2)),
-        "distractor_area": distractors.double().mean((1, 2)),
-    }
-    return pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()})
 
 
 def share_inside(magnitude: Tensor, mask: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ from danil.explanation.map_methods import RESPONSES, check_methods, further_maps
 from danil.explanation.run_scores import batches, masked_images, seen_masks
 from danil.models import BackboneError, WeightsError, create_model
 from danil.objectives import response_maps
-from danil.runs import FittedClassifier, RunError
+from danil.runs import FittedClassifier, RunError, kept_memory
 
 SCORES = ("in_evidence", "evidence_gain", "in_distractors", "distractor_gain", "pointing")
 Document = dict[str, Any]
 
 
+@kept_memory()
 def localization_run(
     run: str | Path,
     *,
@@ -40,7 +41,7 @@ def localization_run(
         data: the run's data, where they have moved to.
         limit: at most so many test images, evenly spaced.
         tolerance: pixels by which the pointing game widens the mask.
-        seeds: random networks of each kind.
+        seeds: random networks of each kind; with 0 the run's own network is scored alone.
 
     Returns:
         A row per image, network and map with the columns of `map_scores`, and the means with intervals over groups:
@@ -72,6 +73,8 @@ def localization_run(
 def networks(fitted: FittedClassifier, images: Sequence[Tensor], seeds: int) -> Iterator[tuple[str, list[nn.Module]]]:
     """Yield each kind of network with its members, all in eval mode; the global random state is left as found."""
     yield "trained", [fitted.model]
+    if not seeds:
+        return
     weights = fitted.recipe.model.weights
     try:
         if weights != "none":
@@ -137,7 +140,14 @@ def map_scores(magnitude: Tensor, evidence: Tensor, distractors: Tensor, *, tole
         evidence: `(N, S, S)` boolean.
         distractors: likewise.
         tolerance: pixels by which the pointing game widens the mask.
+
+    Raises:
+        ValueError: a mask is not boolean, or of another shape than the maps.
     """
+    for name, mask in (("evidence", evidence), ("distractors", distractors)):
+        if mask.shape != magnitude.shape or mask.dtype != torch.bool:
+            needed = f"boolean {tuple(magnitude.shape)} is needed"
+            raise ValueError(f"`{name}` is {mask.dtype} of shape {tuple(mask.shape)}; {needed}.")
     values = magnitude.double()
     shares = values / values.sum((1, 2), keepdim=True)
     known = shares.nan_to_num(0.0)

@@ -1,10 +1,9 @@
-"""Scores of a run's explanations: on synthetic data against pixel masks, on any data by deletion and insertion."""
+"""The images of a run that explanations are scored on: their masks, their deletion and insertion curves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,37 +11,15 @@ from torch import Tensor
 from danil.data.manifest import Manifest
 from danil.data.synthetic import SyntheticImages
 from danil.data.transforms import squared
-from danil.explanation.evidence import evidence_scores
 from danil.explanation.faithfulness import FaithfulnessCurves, faithfulness_curves
 from danil.explanation.map_methods import chance_map, check_methods, further_maps
 from danil.objectives import response_maps
-from danil.runs import FittedClassifier, RunError, RunFolder, kept_memory, open_run, run_manifest
+from danil.runs import FittedClassifier, RunError, RunFolder, open_run
+from danil.runs.images import scored_part
 
 BATCH = 16
 CURVES = ("integrated_gradients", "grad_cam")
 """Maps that faithfulness curves are drawn for beside the response maps, unless others are asked for."""
-
-
-@kept_memory()
-def evidence_run(
-    run: str | Path, *, data: str | None = None, limit: int | None = None, tolerance: int = 0
-) -> pd.DataFrame:
-    """Return the evidence scores of a run on its test images: `path, group` and the columns of `evidence_scores`.
-
-    Give the table, or the difference of two runs' tables, to `score_intervals` with its `group` column.
-
-    Raises:
-        RunError: the run's data are not synthetic, so they have no masks.
-        ValueError: the run has fewer than 3 classes.
-    """
-    fitted, manifest, store = masked_images(run, data, limit)
-    tables: list[pd.DataFrame] = []
-    for part, prepared, labels in batches(fitted, manifest):
-        maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
-        evidence, distractors = (mask.to(prepared.device) for mask in seen_masks(fitted, store, part.table["path"]))
-        scores = evidence_scores(maps, evidence, distractors, tolerance=tolerance)
-        tables.append(pd.concat([part.table[["path", "group"]], scores], axis=1))
-    return pd.concat(tables, ignore_index=True)
 
 
 def masked_images(
@@ -53,7 +30,7 @@ def masked_images(
     Raises:
         RunError: the run's data are not synthetic.
     """
-    fitted, manifest = scored_images(run, data, limit)
+    fitted, manifest = open_run(run), scored_part(RunFolder(Path(run)), data, limit)
     if not isinstance(manifest.store, SyntheticImages):
         raise RunError(f"`{run}` was trained on `{manifest.source}`; pixel masks exist for `synthetic:…` data only.")
     return fitted, manifest, manifest.store
@@ -77,16 +54,10 @@ def seen_mask(
     return squared(picture, data.size, data.fit, data.preprocess, like=image or picture)[0] >= 128
 
 
-@kept_memory()
-def faithfulness_run(
-    run: str | Path,
-    *,
-    methods: Sequence[str] = CURVES,
-    data: str | None = None,
-    limit: int | None = 64,
-    steps: int = 20,
-) -> pd.DataFrame:
-    """Return areas under the deletion and insertion curves of a run's maps: `path, group, map, deletion, insertion`.
+def measured_curves(
+    run: str | Path, methods: Sequence[str], data: str | None, limit: int | None, steps: int
+) -> Iterator[tuple[Manifest, str, FaithfulnessCurves]]:
+    """Yield, batch by batch of the scored images, each map's name and curves.
 
     Maps are |A⁺| (`truth`), |A⁺ − A⁻| (`difference`), the `methods`, and `random`, a ranking of pixels by chance (fixed
     seed), which every map must beat. Probabilities are those of the image's label.
@@ -94,23 +65,8 @@ def faithfulness_run(
     Raises:
         AttributionError: a method is not known, or not defined on the network.
     """
-    tables = [
-        part.table[["path", "group"]].assign(
-            map=name,
-            deletion=curves.deletion_area.cpu().numpy(),
-            insertion=curves.insertion_area.cpu().numpy(),
-        )
-        for part, name, curves in measured_curves(run, methods, data, limit, steps)
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def measured_curves(
-    run: str | Path, methods: Sequence[str], data: str | None, limit: int | None, steps: int
-) -> Iterator[tuple[Manifest, str, FaithfulnessCurves]]:
-    """Yield, batch by batch of the scored images, each map's name and curves."""
     check_methods(methods)
-    fitted, manifest = scored_images(run, data, limit)
+    fitted, manifest = open_run(run), scored_part(RunFolder(Path(run)), data, limit)
     generator = torch.Generator().manual_seed(0)
     for part, prepared, labels in batches(fitted, manifest):
         maps = response_maps(fitted.model, prepared, labels, task=fitted.task)
@@ -121,18 +77,6 @@ def measured_curves(
         importance["random"] = chance_map(prepared, generator)
         for name, values in importance.items():
             yield part, name, faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
-
-
-def scored_images(run: str | Path, data: str | None, limit: int | None) -> tuple[FittedClassifier, Manifest]:
-    """Return the run's classifier and the labelled images of its test part, evenly spaced ones where limited."""
-    fitted = open_run(run)
-    manifest = run_manifest(RunFolder(Path(run)), data).part("test")
-    manifest = manifest.take(np.flatnonzero(manifest.labels() >= 0))
-    if not len(manifest):
-        raise RunError(f"the test part of `{run}` has no labelled images to score.")
-    if limit is not None and limit < len(manifest):
-        manifest = manifest.take(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
-    return fitted, manifest
 
 
 def batches(fitted: FittedClassifier, manifest: Manifest) -> Iterator[tuple[Manifest, Tensor, Tensor]]:

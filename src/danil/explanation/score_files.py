@@ -16,7 +16,7 @@ from danil.explanation.figures import STYLE, write_figure
 from danil.explanation.localization import SCORES, Document, localization_run
 from danil.explanation.map_methods import RESPONSES, TITLES
 from danil.explanation.run_scores import CURVES, measured_curves
-from danil.runs import RunFolder
+from danil.runs import RunFolder, kept_memory
 
 NAMES = {**{name: f"|{title}|" for name, title in RESPONSES.items()}, **TITLES, "random": "random ranking"}
 NETWORKS = {
@@ -77,6 +77,7 @@ def spanned(value: dict[str, float | None], sign: str = "") -> str:
     return f"{value['mean']:{sign}.3f} [{value['low']:{sign}.3f}, {value['high']:{sign}.3f}]"
 
 
+@kept_memory()
 def write_faithfulness(
     run: str | Path,
     *,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from danil.data.audit import Audit
 from danil.data.audit_columns import Column
-from danil.data.manifest import Manifest
+from danil.data.manifest import Manifest, plural
 from danil.report.audit_cards import CopyCard, copy_cards
-from danil.report.card import Facts, TextTable, counted
+from danil.report.card import Facts, TextTable
 from danil.report.page import number, percent, write_page
 
 BUDGET = 3_500_000
@@ -48,7 +48,7 @@ def write_audit_report(found: Audit, manifest: Manifest, path: str | Path) -> Pa
         path,
         "audit.html.j2",
         title=f"Audit of {found.source}",
-        subtitle=f"{counted(found.images, 'image')}, {counted(len(found.classes.counts), 'class')} of "
+        subtitle=f"{plural(found.images, 'image')}, {plural(len(found.classes.counts), 'class')} of "
         f"{found.classes.task}",
         contents=[item for item in CONTENTS if shown.get(item[0], True)],
         audit=found,
@@ -81,8 +81,8 @@ def verdict(found: Audit) -> str:
     """Return the audit's result in plain words."""
     seen = "Only the metadata were examined, no image." if found.metadata_only else "Every image was examined."
     if found.errors:
-        return f"{counted(found.errors, 'finding')} would make results on these data wrong; see below. {seen}"
-    warned = f"; {counted(found.warnings, 'warning')}" if found.warnings else ""
+        return f"{plural(found.errors, 'finding')} would make results on these data wrong; see below. {seen}"
+    warned = f"; {plural(found.warnings, 'warning')}" if found.warnings else ""
     return f"Nothing was found that would make results on these data wrong{warned}. {seen}"
 
 

@@ -1,15 +1,16 @@
 """The data card, the protocol and the provenance of a run, in words."""
 
-import hashlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from danil.data.manifest import plural
 from danil.data.siblings import sibling_warnings
 from danil.report.record import RunRecord
 from danil.runs import Recipe
+from danil.runs.calibration import digest
 from danil.runs.unfinished import unfinished
 
 PARTS = ("train", "validation", "test")
@@ -55,11 +56,6 @@ class TextTable:
     caption: str
     head: list[str]
     rows: list[list[str]]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 image`, `2,345 images`."""
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def data_facts(record: RunRecord) -> Facts:
@@ -170,7 +166,7 @@ def provenance(record: RunRecord) -> Facts:
         if file is not None and file.is_file():
             facts.append((f"SHA-256 of {file.name}", digest(file)))
     if record.log is not None and "seconds" in record.log:
-        facts.append(("Training time", f"{record.log['seconds'].sum():,.0f} s in {counted(len(record.log), 'epoch')}"))
+        facts.append(("Training time", f"{record.log['seconds'].sum():,.0f} s in {plural(len(record.log), 'epoch')}"))
     for key, name in (("git", "Code (git)"), ("python", "Python"), ("platform", "Platform"), ("threads", "Threads")):
         if said.get(key) is not None:
             facts.append((name, str(said[key])))
@@ -185,9 +181,3 @@ def provenance(record: RunRecord) -> Facts:
 def weights_file(record: RunRecord) -> Path | None:
     """Return the checkpoint that predictions come from."""
     return next((file for name in ("best", "last") if (file := record.folder.checkpoint(name)).is_file()), None)
-
-
-def digest(path: Path) -> str:
-    """Return the file's SHA-256."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from danil.report.card import TextTable, cautions, counted, data_facts
+from danil.data.manifest import plural
+from danil.report.card import TextTable, cautions, data_facts
 from danil.report.charts import compared_curves
 from danil.report.differences import difference_table, method_table
 from danil.report.drawing import Chart
@@ -52,8 +53,8 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         path,
         "comparison.html.j2",
         title=f"Comparison of {', '.join(methods)}",
-        subtitle=f"{counted(comparison['images'], 'test image')} in {counted(comparison['groups'], 'group')}, "
-        f"{counted(len(comparison['classes']), 'class')}: {', '.join(comparison['classes'])}",
+        subtitle=f"{plural(comparison['images'], 'test image')} in {plural(comparison['groups'], 'group')}, "
+        f"{plural(len(comparison['classes']), 'class')}: {', '.join(comparison['classes'])}",
         contents=[item for item in CONTENTS if shown.get(item[0], True)],
         summary=summary(comparison),
         verdicts=[f"{pair['first']} against {pair['second']}: {pair['verdict']}." for pair in comparison["pairs"]],
@@ -81,8 +82,8 @@ def summary(comparison: Mapping[str, Any]) -> list[str]:
     trainings = sum(len(method["runs"]) for method in comparison["methods"].values())
     corrected = len(comparison["pairs"])
     return [
-        f"{counted(len(comparison['methods']), 'method')} from {counted(trainings, 'training')}, tested on the same "
-        f"{counted(comparison['images'], 'image')}. Verdicts are about {title(comparison['metric'])}"
+        f"{plural(len(comparison['methods']), 'method')} from {plural(trainings, 'training')}, tested on the same "
+        f"{plural(comparison['images'], 'image')}. Verdicts are about {title(comparison['metric'])}"
         + (f", corrected (Holm) for {corrected} pairs." if corrected > 1 else "."),
     ]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from danil.data.manifest import plural
 from danil.evaluation import compare_runs
-from danil.explanation.evidence import score_intervals
-from danil.explanation.run_scores import evidence_run
-from danil.report.card import TextTable, cautions, counted, protocol, provenance
+from danil.explanation import localization_run, score_intervals
+from danil.report.card import TextTable, cautions, protocol, provenance
 from danil.report.charts import compared_curves
 from danil.report.differences import difference_table
 from danil.report.drawing import Chart, photo_uri
@@ -24,11 +24,13 @@ PAIRS = 6
 SCORED = 120
 """Test images whose maps are scored against the masks."""
 
-SCORES = {
-    "truth_in_evidence": ("share of |A⁺| on the evidence", "evidence_area"),
-    "rival_in_distractors": ("share of |A⁻| on the distractors", "distractor_area"),
-    "pointing": ("images whose largest |A⁺| lies on the evidence", "evidence_area"),
-}
+SCORES = (
+    ("truth", "in_evidence", "evidence_area", "share of |A⁺| on the evidence"),
+    ("rival", "in_distractors", "distractor_area", "share of |A⁻| on the distractors"),
+    ("truth", "pointing", "evidence_area", "images whose largest |A⁺| lies on the evidence"),
+)
+"""Map, its score, what a map that knows nothing scores, and the score in words."""
+
 CONTENTS = (
     ("summary", "Summary"),
     ("images", "The images"),
@@ -89,8 +91,8 @@ def summary(records: Sequence[RunRecord], tables: Sequence[Predictions]) -> list
     known = tables[0].labelled()
     right = [100 * float((table.labelled().found == known.labels).mean()) for table in tables]
     recipe, classes = records[0].recipe, records[0].classes
-    images = counted(sum(int(count) for count in records[0].data["images"].values()), "image")
-    tested = counted(len(known), "test image")
+    images = plural(sum(int(count) for count in records[0].data["images"].values()), "image")
+    tested = plural(len(known), "test image")
     return [
         f"Base was right on {right[0]:.1f} % of {tested}, DANIL on {right[1]:.1f} %.",
         f"Both networks ({recipe.model.backbone}) learned to tell {len(classes)} classes of drawn skin lesions "
@@ -153,22 +155,17 @@ def map_pairs(
 
 def evidence(records: Sequence[RunRecord]) -> TextTable:
     """Return how much of each network's maps lies on the masks, and the paired difference."""
-    tables = [evidence_run(record.folder.path, limit=SCORED) for record in records]
-    groups = list(tables[0]["group"])
-    columns = [name for name in tables[0].columns if name not in {"path", "group"}]
-    values = [table[columns] for table in tables]
-    found = [score_intervals(table, groups) for table in values]
-    change = score_intervals(values[1] - values[0], groups)
-    rows = [
-        [
-            name,
-            *(spanned(table.loc[score]) for table in found),
-            spanned(change.loc[score], sign=True),
-            number(float(found[0]["mean"][area])),
-        ]
-        for score, (name, area) in SCORES.items()
-    ]
-    caption = f"Scores on {counted(len(tables[0]), 'test image')}, with 95 % intervals over patients"
+    tables = [localization_run(record.folder.path, limit=SCORED, seeds=0)[0] for record in records]
+    rows: list[list[str]] = []
+    for kind, score, area, name in SCORES:
+        maps = [table[table["map"] == kind].reset_index(drop=True) for table in tables]
+        groups = maps[0]["group"].tolist()
+        found = [score_intervals(one[[score, area]], groups) for one in maps]
+        change = score_intervals(maps[1][[score]] - maps[0][[score]], groups)
+        texts = [*(spanned(one.loc[score]) for one in found), spanned(change.loc[score], sign=True)]
+        rows.append([name, *texts, number(float(found[0]["mean"][area]))])
+    images = plural(tables[0]["path"].nunique(), "test image")
+    caption = f"Scores on {images}, with 95 % intervals over patients"
     return TextTable(caption, ["score", "Base", "DANIL", "difference", "mask's share of the image"], rows)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from danil.report.card import TextTable, counted
+from danil.data.manifest import plural
+from danil.report.card import TextTable
 from danil.report.measures import SHOWN, spanned, title
 
 OWN_SCALE = {"nll", "brier"}
@@ -53,7 +54,7 @@ def difference_table(comparison: Mapping[str, Any], pair: Mapping[str, Any]) -> 
         )
         for key, entry in found.items()
     ]
-    caption = f"{counted(comparison['images'], 'test image')}; difference: {pair['first']} less {pair['second']}"
+    caption = f"{plural(comparison['images'], 'test image')}; difference: {pair['first']} less {pair['second']}"
     return DifferenceTable(sentence(pair["verdict"]), caption, names, rows)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from danil.report.card import TextTable, counted
+from danil.data.manifest import plural
+from danil.report.card import TextTable
 from danil.report.page import interval, number
 
 SHOWN: Mapping[str, tuple[str, str]] = {
@@ -75,14 +76,12 @@ def measure_groups(document: Mapping[str, Any] | None) -> list[MeasureGroup]:
     level = f"{document['level']:.0%}"
     drawn = "groups" if document["grouped"] else "images"
     caption = (
-        f"{counted(document['labelled'], 'image')}; {level} intervals from {document['resamples']:,} draws of {drawn}"
+        f"{plural(document['labelled'], 'image')}; {level} intervals from {document['resamples']:,} draws of {drawn}"
     )
     groups = [MeasureGroup(caption, measures(document))]
     fused = document.get("group_level")
     if fused:
-        caption = (
-            f"{counted(fused['groups'], 'group')} (patient, lesion …), the mean probability of each group's images"
-        )
+        caption = f"{plural(fused['groups'], 'group')} (patient, lesion …), the mean probability of each group's images"
         groups.append(MeasureGroup(caption, measures(fused)))
     return groups
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from danil.report.card import counted
+from danil.data.manifest import plural
 from danil.report.measures import Measure, MeasureGroup
 from danil.report.record import RunRecord
 from danil.statistics.confusion import confusion_matrix
@@ -14,7 +14,7 @@ SHOWN = ("accuracy", "macro_f1", "balanced_accuracy")
 def summary(record: RunRecord, groups: list[MeasureGroup]) -> list[str]:
     """Return what a reader in a hurry should know, most important first."""
     names = record.classes
-    told = [f"A network that sorts images into {counted(len(names), 'class')}: {', '.join(names)}."]
+    told = [f"A network that sorts images into {plural(len(names), 'class')}: {', '.join(names)}."]
     if not groups:
         return [*told, "It has not been evaluated: there are no metrics to report."]
     found = {measure.key: measure for measure in groups[0].measures}
@@ -33,7 +33,7 @@ def tested(record: RunRecord) -> int:
 
 def accuracy_sentence(accuracy: Measure, images: int) -> str:
     """Return how many images are right, how sure that is, and what a constant answer would reach."""
-    tested = counted(images, "test image")
+    tested = plural(images, "test image")
     said = f"Of {tested} not used for training, {100 * accuracy.value:.1f} % were given the right class"
     if accuracy.low is not None and accuracy.high is not None:
         said += f" (95 % interval {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %)"
@@ -64,7 +64,7 @@ def worst_confusion(record: RunRecord) -> str | None:
     if not taken:
         return "No test image was given a wrong class."
     names = record.classes
-    many = counted(images, "image")
+    many = plural(images, "image")
     return f"The most frequent mistake: of {many} of {names[label]}, {taken} were taken for {names[other]}."
 
 
@@ -88,7 +88,7 @@ def limits(record: RunRecord, cautions: list[str]) -> list[str]:
     trained = 0 if table is None else int((table["split"] == "train").sum())
     return [
         *cautions,
-        f"It was trained on {counted(trained, 'image')} of one source; elsewhere it may do worse.",
+        f"It was trained on {plural(trained, 'image')} of one source; elsewhere it may do worse.",
         "The intervals hold for the chance of drawing these test images: not for another clinic, device or population, "
         "and not for the chance in training (another seed gives another network).",
         "It gives no answer “none of these classes”; its confidence on unfamiliar images means little.",

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -63,10 +63,10 @@ class FittedClassifier:
             ]
         )
 
-    def images(self, manifest: Manifest) -> Images:
-        """Return a manifest's images as the network sees them, decoded when asked for."""
+    def images(self, manifest: Manifest, cache: Literal["memory", "none"] = "none") -> Images:
+        """Return a manifest's images as the network sees them; `cache="memory"` for those read more than once."""
         data = self.recipe.data
-        return Images(manifest, size=data.size, fit=data.fit, preprocess=data.preprocess, cache="none")
+        return Images(manifest, size=data.size, fit=data.fit, preprocess=data.preprocess, cache=cache)
 
     def prepare(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the tensor the network receives, `(B, 3, S, S)`, normalised, on its device."""

@@ -148,21 +148,6 @@ def contents(folder: RunFolder) -> list[Path]:
     return [path for path in folder.path.iterdir() if path.name != LOCK and not PARTIAL.fullmatch(path.name)]
 
 
-def create_run(
-    path: str | Path, recipe: Recipe, manifest: Manifest, command: Sequence[str], overwrite: bool
-) -> RunFolder:
-    """Make a run folder and write recipe, environment and manifest into it.
-
-    Raises:
-        RunError: as in `check_free`.
-    """
-    folder = RunFolder(Path(path))
-    check_free(folder, overwrite)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_run(folder, recipe, manifest, command)
-    return folder
-
-
 def write_run(folder: RunFolder, recipe: Recipe, manifest: Manifest, command: Sequence[str]) -> None:
     """Empty the run folder and write recipe, environment, manifest and the record of the data into it.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -46,6 +47,21 @@ def run_manifest(folder: RunFolder, data: str | None = None) -> Manifest:
             f"the images of `{place}` are not those of `{folder.path}`: labels, groups or "
             "file sizes have changed (digest differs). Restore the data or train a new run."
         )
+    return manifest
+
+
+def scored_part(folder: RunFolder, data: str | None = None, limit: int | None = None) -> Manifest:
+    """Return the labelled images of the run's test part, evenly spaced ones where limited.
+
+    Raises:
+        RunError: there is none, or as `run_manifest` says.
+    """
+    manifest = run_manifest(folder, data).part("test")
+    manifest = manifest.take(np.flatnonzero(manifest.labels() >= 0))
+    if not len(manifest):
+        raise RunError(f"the test part of `{folder.path}` has no labelled images to score.")
+    if limit is not None and limit < len(manifest):
+        manifest = manifest.take(np.linspace(0, len(manifest) - 1, limit).round().astype(np.int64))
     return manifest
 
 

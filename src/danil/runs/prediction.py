@@ -103,3 +103,19 @@ def evaluating(model: nn.Module) -> Generator[None]:
         model.train()  # timm's LeViT drops a cache of parameters in a `train` of its own
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Generator[None]:
+    """Put the model in eval mode and let its parameters get no gradient inside, so that images may; all left as found.
+
+    An `inference_mode` outside is switched off.
+    """
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with evaluating(model), torch.inference_mode(False):
+        model.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter, required in wanted:
+                parameter.requires_grad_(required)

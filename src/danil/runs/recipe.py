@@ -1,6 +1,5 @@
 """The recipe: every choice of a training run, complete, validated and frozen."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 import tomli_w
 from pydantic import ValidationError, model_validator
 
+from danil.data.sources import nearest
 from danil.runs.sections import Augment, Data, Model, Objective, Section, Seed, Split, Train
 
 BUILT_IN = ("standard", "paper", "quick")
@@ -213,12 +213,6 @@ def choices(kind: Any) -> list[str]:
     """Return the values of a type made of literals."""
     parts = get_args(kind)
     return [value for part in parts for value in ([str(part)] if isinstance(part, (str, int)) else choices(part))]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean …?`, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

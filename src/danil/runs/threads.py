@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from danil.data.cores import cores
+from danil.cores import cores
 
 
 def fit_threads(available: int | None = None) -> None:

@@ -1,6 +1,5 @@
 """The group-aware bootstrap: whole patients (lesions, slides …) are drawn, never single images of one."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from danil.cores import cores
 from danil.statistics.predictions import Floats, Integers, Predictions
 from danil.statistics.scorer import FAMILIES, Scorer
 
@@ -102,7 +102,7 @@ def bootstrapped(
         weights = resampled_weights(groups, min(size, resamples - number * size), (seed, number))
         return [scorer(weights) for scorer in scorers]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         batches = list(pool.map(batch, range(-(-resamples // size))))
     found: list[dict[str, Bootstrap]] = []
     for place, scorer in enumerate(scorers):

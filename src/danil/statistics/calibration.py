@@ -45,13 +45,6 @@ def reliability(predictions: Predictions, bins: int = BINS, *, equal_mass: bool 
     ]
 
 
-def calibration_error(predictions: Predictions, bins: int = BINS, *, equal_mass: bool = False) -> float:
-    """Return the ECE: Σ over bins of their share of images times |share right − mean confidence|."""
-    found = reliability(predictions, bins, equal_mass=equal_mass)
-    images = sum(bar.images for bar in found)
-    return sum(bar.images * abs(bar.accuracy - bar.confidence) for bar in found) / images
-
-
 @dataclass(frozen=True)
 class Temperature:
     """Hold a fitted temperature and the negative log-likelihood without and with it, on the images it was fitted on."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from danil.data.cores import cores
+from danil.cores import cores
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

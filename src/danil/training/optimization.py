@@ -8,7 +8,8 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from torch.optim import Optimizer
 
-from danil.runs.recipe import RecipeError, nearest
+from danil.data.sources import nearest
+from danil.runs.recipe import RecipeError
 from danil.runs.sections import Train
 
 PLAIN = {"sgd": "momentum", "nesterov": "sgd"}

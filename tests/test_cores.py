@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from danil.data.cores import cores, quota
+from danil.cores import cores, quota
 
 
 @pytest.mark.parametrize(
