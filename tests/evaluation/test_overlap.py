@@ -13,7 +13,7 @@ from danil.evaluation import evaluate_cohort
 from danil.evaluation.overlap import alike_named, training_overlap
 from danil.models import create_model
 from danil.runs import read_checkpoint, read_recipe, write_checkpoint
-from danil.runs.folder import create_run
+from runs.made import made_run
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def trained(tmp_path):
     settings = [f"data.source={str(data)!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none"]
     manifest = assign_splits(read_source(str(data)), "random", test=1 / 6, validation=1 / 6)
     assert manifest.table["split"].value_counts().to_dict() == {"train": 8, "validation": 2, "test": 2}
-    run = create_run(tmp_path / "run", read_recipe("paper", settings), manifest, ["danil"], overwrite=False)
+    run = made_run(tmp_path / "run", read_recipe("paper", settings), manifest)
     write_checkpoint(
         run.checkpoint("last"), {"model": create_model("test_resnet", manifest.tasks, weights="none").state_dict()}
     )
@@ -92,7 +92,7 @@ def test_synthetic_images_count_where_the_set_is_the_same(tmp_path):
     source = "synthetic:dermoscopy?images=60&size=32"
     recipe = read_recipe("paper", [f"data.source={source!r}", "data.size=32"])
     manifest = assign_splits(read_source(source), "random", test=0.5)
-    run = create_run(tmp_path / "run", recipe, manifest, ["danil"], overwrite=False).path
+    run = made_run(tmp_path / "run", recipe, manifest).path
     assert training_overlap(run, read_source(source))[0].startswith("30 of the cohort's 60 images")
     assert training_overlap(run, read_source(f"{source}&seed=3")) == (None, None)
 

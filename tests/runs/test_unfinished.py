@@ -7,8 +7,8 @@ import pytest
 from danil.data import read_source
 from danil.models import create_model
 from danil.runs import RunFolder, open_run, read_recipe, write_checkpoint
-from danil.runs.folder import create_run
 from danil.runs.unfinished import unfinished
+from runs.made import made_run
 
 SOURCE = "synthetic:dermoscopy?images=60&size=32"
 
@@ -21,7 +21,7 @@ def stopped(tmp_path):
         settings = (f"data.source={SOURCE!r}", "data.size=32", "model.backbone=test_resnet", "model.weights=none")
         manifest = read_source(SOURCE)
         recipe = read_recipe("paper", [*settings, "train.epochs=6"])
-        folder = create_run(tmp_path / "run", recipe, manifest, ["danil"], overwrite=False)
+        folder = made_run(tmp_path / "run", recipe, manifest)
         model = create_model("test_resnet", manifest.tasks, weights="none").state_dict()
         write_checkpoint(folder.checkpoint("last"), {"model": model, "position": position})
         return folder
