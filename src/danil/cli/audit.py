@@ -22,6 +22,7 @@ def audit(
     metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="Examine the table alone; image files may be missing.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that danil did not write.")] = False,
 ) -> None:
     """Look for all that makes results on a data set wrong: copies, contradictions, leaks, unreadable files.
 
@@ -37,8 +38,12 @@ def audit(
 
     from danil.data import audit_data, read_source, write_audit
     from danil.data.manifest import plural
+    from danil.data.outputs import Output, check_outputs, source_places
 
     manifest = read_source(data, pixels=not metadata_only)
+    written = [Output("--json", json, "audit")] if json is not None else []
+    written += [Output("--out", out, "audit page")] if out is not None else []
+    check_outputs(written, source_places(data) + ([split] if split is not None else []), manifest, overwrite)
     stderr = Console(stderr=True)
     with Progress(console=stderr, transient=True, disable=metadata_only or not stderr.is_terminal) as progress:
         bar = progress.add_task("reading images", total=len(manifest))

@@ -17,6 +17,7 @@ def compare(
     json: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write all numbers.", callback=writable_file)
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that danil did not write.")] = False,
 ) -> None:
     """Compare runs on their common test images: paired differences with intervals, and a verdict per pair of methods.
 
@@ -25,9 +26,13 @@ def compare(
 
     Example: danil compare runs/base-0 runs/base-1 runs/danil-0 runs/danil-1 --out comparison.html
     """
+    from danil.data.outputs import Output, check_outputs
     from danil.evaluation import compare_runs, robust_lines, write_comparison
     from danil.report import write_comparison_report
 
+    written = [Output("--json", json, "comparison")] if json is not None else []
+    written += [Output("--out", out, "comparison page")] if out is not None else []
+    check_outputs(written, runs, overwrite=overwrite)
     comparison = compare_runs(runs, metric=metric)
     for pair in comparison["pairs"]:
         typer.echo(f"{pair['first']} against {pair['second']}: {pair['verdict']}")

@@ -26,6 +26,7 @@ def demo(
 
     Example: danil demo --out runs/demo
     """
+    from danil.data.outputs import Output, check_outputs
     from danil.evaluation import evaluate_run
     from danil.explanation import explain_run
     from danil.report import write_demo_report, write_run_report
@@ -38,6 +39,7 @@ def demo(
             raise RunError(f"`{folder}` exists. Replace it by `--overwrite`, or choose another `--out`.")
         if folder.exists() and any(folder.iterdir()) and not (folder / "recipe.toml").is_file():
             raise RunError(f"`{folder}` is not a run folder, so it is not replaced. Choose another `--out`.")
+    check_outputs([Output("--out", out / "report.html", "demonstration page")], overwrite=overwrite)
     for name, folder in folders.items():
         typer.echo(f"training {METHODS[name]} …")
         chosen = [f"data.source={SOURCE!r}", f"objective.name={name}", *(settings or [])]

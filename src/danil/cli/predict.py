@@ -15,6 +15,7 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Where to write; else to the screen.", callback=writable_file),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that danil did not write.")] = False,
 ) -> None:
     """Predict images with a trained run: a row per image, in the order given; a folder's images by name.
 
@@ -24,9 +25,13 @@ def predict(
     Example: danil predict runs/ham-danil new-images/ --out predictions.csv
     """
     from danil.data import image_files, write_atomically
+    from danil.data.outputs import Output, check_outputs
     from danil.runs import open_run, predict_files
 
-    table, faults = predict_files(open_run(run), image_files(paths))
+    files = image_files(paths)
+    if out is not None:
+        check_outputs([Output("--out", out, "predictions")], [run, *paths], overwrite=overwrite)
+    table, faults = predict_files(open_run(run), files)
     text = table.to_csv(index=False)
     if out is None:
         typer.echo(text, nl=False)

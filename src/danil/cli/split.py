@@ -27,6 +27,7 @@ def split(
     tolerance: Annotated[
         float, typer.Option(help="Points by which a class share or a part's size may be off without a warning.")
     ] = 2.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that danil did not write.")] = False,
 ) -> None:
     """Divide a data set into train, validation and test, print the class shares and write the split with its digest.
 
@@ -37,16 +38,18 @@ def split(
     from danil.data import assign_splits, read_source, split_summary, write_split
     from danil.data import folds as divided_in_folds
     from danil.data.siblings import sibling_warnings
+    from danil.data.outputs import Output, check_outputs, source_places
 
     if folds is not None and test is not None:
         raise typer.BadParameter(f"`--folds {folds}` tests 1/{folds} of the images in each; leave `--test` out.")
     manifest, share = read_source(data), (0.2 if test is None else test)
+    names = [""] if folds is None else [f"-fold{place}" for place in range(1, folds + 1)]
+    files = [out.with_name(f"{out.stem}{name}{out.suffix}") for name in names]
+    check_outputs([Output("--out", file, "split") for file in files], source_places(data), manifest, overwrite)
     if folds is None:
         divided = [assign_splits(manifest, kind, test=share, validation=validation, seed=seed)]
-        files = [out]
     else:
         divided, share = divided_in_folds(manifest, folds, seed, validation, kind), 1 / folds
-        files = [out.with_name(f"{out.stem}-fold{place}{out.suffix}") for place in range(1, folds + 1)]
     own = kind in ("official", "column") or (kind == "auto" and {"train", "test"} <= set(manifest.table["split"]))
     for file, one in zip(files, divided, strict=True):
         summary = split_summary(one)

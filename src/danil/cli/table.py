@@ -17,6 +17,7 @@ def table(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Also write one page to look at.", callback=writable_file)
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that danil did not write.")] = False,
 ) -> None:
     """Print the paper's tables from records alone: paper / ours with intervals, and the differences to Base.
 
@@ -24,7 +25,10 @@ def table(
     """
     from danil.benchmark import grids, read_records, rendered
     from danil.benchmark.tables import tables_of
+    from danil.data.outputs import Output, check_outputs
 
+    if html is not None:
+        check_outputs([Output("--html", html, "tables page")], [results], overwrite=overwrite)
     found = grids(read_records(results), metric)
     typer.echo(rendered(found, form), nl=False)
     if html is not None:

@@ -10,6 +10,7 @@ from danil.data.sources import SYNTHETIC, parsed_source
 from danil.evaluation.errors import EvaluationError
 
 RECORD = "cohort.json"
+ADVICE = "Choose another folder by `--out DIR`."
 
 
 def cohort_folder(run: Path, source: str) -> Path:
@@ -32,15 +33,19 @@ def check_free(folder: Path, source: str) -> None:
     Raises:
         EvaluationError: the folder is a run, or holds results that are not of these data.
     """
-    advice = "Choose another folder by `--out DIR`."
-    if (folder / "data.json").exists() or (folder / "recipe.toml").exists():
-        raise EvaluationError(f"`{folder}` is a run folder; a cohort's results would replace its own. {advice}")
+    check_no_run(folder)
     held = sorted(file.name for pattern in ("metrics.json", "predictions*.csv") for file in folder.glob(pattern))
     if held and recorded_place(folder) != cohort_place(source):
         raise EvaluationError(
             f"`{folder}` holds {' and '.join(held)} of {recorded_place(folder) or 'unknown data'}, not of "
-            f"{cohort_place(source)}. {advice}"
+            f"{cohort_place(source)}. {ADVICE}"
         )
+
+
+def check_no_run(folder: Path) -> None:
+    """Raise `EvaluationError` where a folder is a run, whose own results others would replace."""
+    if (folder / "data.json").exists() or (folder / "recipe.toml").exists():
+        raise EvaluationError(f"`{folder}` is a run folder; these results would replace its own. {ADVICE}")
 
 
 def recorded_place(folder: Path) -> str | None:

@@ -5,6 +5,8 @@ from typing import Unpack
 
 import pandas as pd
 
+from danil.data.outputs import Output, check_outputs
+from danil.evaluation.cohort_folder import check_no_run
 from danil.evaluation.document import Choices, Document, evaluate_predictions
 from danil.evaluation.folder import write_metrics
 from danil.statistics.comparison import check_same_classes
@@ -33,8 +35,12 @@ def evaluate_table(
         choices: as `evaluate_predictions` has them.
 
     Raises:
+        EvaluationError, OutputError: `out` is a run folder, or has a `metrics.json` that danil did not write.
         PredictionsError: a row is wrong, both tables share an image, or `wanted` is given without `validation`.
     """
+    if out is not None:
+        check_no_run(Path(out))
+        check_outputs([Output("--out", Path(out) / "metrics.json", "metrics")], [path], overwrite=None)
     predictions = read_predictions(path)
     decided = None
     if validation is not None:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from danil.data.outputs import Output, check_outputs
 from danil.data.synthetic import Masks, SyntheticImages
 from danil.explanation.attributions import AttributionError
 from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
@@ -72,6 +73,7 @@ def explain_run(
     Raises:
         RunError: the run has no weights, or no predictions and no `images` are given.
         ImageError: an image cannot be read; nothing has been written then.
+        OutputError: a figure has the name of a file in `out` that is none.
         AttributionError, LayerError: `methods`, `kind` or `layer` is none of the known ones.
     """
     if kind not in FORMATS:
@@ -170,7 +172,9 @@ def case_figures(
             if case.masks is None
             else torch.stack([seen_mask(fitted, mask, picture(case.image)) for mask in case.masks])[None],
         )
-        written.append(write_figure(target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}", figure))
+        place = target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}"
+        check_outputs([Output("--out", place, "figure")], overwrite=None)
+        written.append(write_figure(place, figure))
     return written
 
 
