@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 
 from danil.data import DataError, assign_splits, folds, limit, read_source, read_split, split_summary, write_split
 from danil.data.division import stratified_quotas
@@ -162,6 +163,46 @@ def test_folds_test_every_image_once_and_keep_groups_whole():
     for k in (1, 301):
         with pytest.raises(DataError, match=f"`k` is {k}"):
             folds(GROUPED, k)
+
+
+@pytest.mark.parametrize(("classes", "each", "k"), [(14, 6, 5), (12, 5, 10), (3, 7, 4)])
+@pytest.mark.parametrize("groups", [None, "one of each image"])
+@pytest.mark.filterwarnings("ignore:.*part has no image of")
+def test_leftovers_of_the_classes_rotate_over_the_folds(classes, each, k, groups):
+    labels = [f"c{number:02d}" for number in range(classes) for _ in range(each)]
+    parts = folds(cohort(labels, None if groups is None else [f"g{row}" for row in range(len(labels))]), k)
+    counts = np.stack([table_of(part)["test"].to_numpy() for part in parts])
+    oracle = StratifiedKFold(min(k, each), shuffle=True, random_state=0).split(labels, labels)
+    widest = np.ptp([len(test) for _, test in oracle]) if k <= each else 1
+    assert np.ptp(counts.sum(1)) <= (widest if groups is None else 2)
+    assert np.ptp(counts, axis=0).max() <= 1
+
+
+def test_groups_of_two_fill_three_folds_alike():
+    labels = ["abcde"[group % 5] for group in range(30) for _ in range(2)]
+    parts = folds(cohort(labels, [f"g{row // 2}" for row in range(60)]), 3)
+    assert [int((part.table["split"] == "test").sum()) for part in parts] == [20, 20, 20]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=12, max_size=60),
+    k=st.integers(2, 12),
+    kind=st.sampled_from(["grouped", "random"]),
+    seed=st.integers(0, 5),
+)
+def test_no_fold_is_empty_and_each_image_is_tested_once(rows, k, kind, seed):
+    labels = np.array([label for label, _ in rows])
+    owners = [f"g{group}" for _, group in rows]
+    known, counts = np.unique(labels, return_counts=True)
+    assume(len(known) > 1 and counts.min() > 1 and k <= len(set(owners)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tested = np.stack([part.table["split"] == "test" for part in folds(cohort(labels, owners), k, seed, 0.0, kind)])
+    assert (tested.sum(0) == 1).all()
+    assert tested.sum(1).min() >= 1
+    if kind == "random":
+        assert np.ptp(tested.sum(1)) <= 1
 
 
 def test_folds_have_equal_class_shares_and_a_validation_part():

@@ -70,6 +70,39 @@ def divided_groups(strata: Integers, groups: Integers, shares: Reals, rng: np.ra
     return active[home][groups]
 
 
+def rotated_rows(strata: Integers, k: int, rng: np.random.Generator) -> Integers:
+    """Return each row's fold, shape `(N,)`, 0 to k − 1: sizes differ by at most one row, in every class and in all.
+
+    Rows, sorted by class and at random within one, are dealt in turn, so that no class begins at the first fold.
+    """
+    folds = np.empty(len(strata), dtype=np.int64)
+    folds[np.lexsort((rng.permutation(len(strata)), strata))] = np.arange(len(strata)) % k
+    return folds
+
+
+def rotated_groups(strata: Integers, groups: Integers, k: int, rng: np.random.Generator) -> Integers:
+    """Return each row's fold, shape `(N,)`, 0 to k − 1; a group is never divided, no fold is empty.
+
+    As `divided_groups` with equal shares, but of the folds that lack most of a group's classes the smallest takes it:
+    what does not come out even rotates over the folds. Needs at least k groups.
+    """
+    table = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))
+    np.add.at(table, (groups, strata), 1.0)
+    totals = np.maximum(table.sum(0), 1)
+    lacking = np.repeat(totals[None] / k, k, axis=0)
+    sizes = np.zeros(k)
+    home = np.zeros(len(table), dtype=np.int64)
+    order = rng.permutation(len(table))
+    for group in order[np.argsort(-table[order].sum(1), kind="stable")]:
+        lack = lacking @ (table[group] / totals)
+        fold = int(np.argmin(np.where(lack > lack.max() - 1e-9, sizes, np.inf)))
+        lacking[fold] -= table[group]
+        sizes[fold] += table[group].sum()
+        home[group] = fold
+    repair(home, table, k)
+    return home[groups]
+
+
 def repair(home: Integers, table: Reals, parts: int) -> None:
     """Move groups, in place, so that each part has each class wherever enough groups hold it."""
     for stratum in np.argsort((table > 0).sum(0), kind="stable"):

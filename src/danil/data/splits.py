@@ -8,7 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from danil.data.division import Integers, divided_groups, divided_rows, drawn, stratified_quotas
+from danil.data.division import (
+    Integers,
+    divided_groups,
+    divided_rows,
+    drawn,
+    rotated_groups,
+    rotated_rows,
+    stratified_quotas,
+)
 from danil.data.manifest import PARTS, DataError, Manifest, counted
 
 SplitKind = Literal["auto", "random", "grouped", "official", "column"]
@@ -108,18 +116,32 @@ def check_parts(manifest: Manifest, kind: str) -> None:
 
 def dealt(manifest: Manifest, shares: Sequence[float], seed: int, grouped: bool) -> Integers:
     """Return each row's part as an index into `shares`; independent of the order of rows."""
-    order = np.argsort(manifest.table["path"].to_numpy(dtype="object").astype("U"), kind="stable")
-    labels = manifest.labels()[order]
-    strata = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    order, strata, groups = by_path(manifest)
     rng = np.random.default_rng(seed)
-    if grouped:
-        groups = pd.factorize(manifest.table["group"].to_numpy(dtype="object")[order])[0].astype(np.int64)
-        parts = divided_groups(strata, groups, np.asarray(shares), rng)
-    else:
-        parts = divided_rows(strata, np.asarray(shares), rng)
-    back = np.empty_like(parts)
-    back[order] = parts
-    return back
+    parts = np.empty_like(strata)
+    parts[order] = (
+        divided_groups(strata, groups, np.asarray(shares), rng)
+        if grouped
+        else divided_rows(strata, np.asarray(shares), rng)
+    )
+    return parts
+
+
+def dealt_folds(manifest: Manifest, k: int, seed: int, grouped: bool) -> Integers:
+    """Return each row's fold, 0 to k − 1; independent of the order of rows."""
+    order, strata, groups = by_path(manifest)
+    rng = np.random.default_rng(seed)
+    found = np.empty_like(strata)
+    found[order] = rotated_groups(strata, groups, k, rng) if grouped else rotated_rows(strata, k, rng)
+    return found
+
+
+def by_path(manifest: Manifest) -> tuple[Integers, Integers, Integers]:
+    """Return the rows in the order of their paths, and in that order the number of each one's class and group."""
+    order = np.argsort(manifest.table["path"].to_numpy(dtype="object").astype("U"), kind="stable")
+    strata = np.unique(manifest.labels()[order], return_inverse=True)[1].astype(np.int64)
+    groups = pd.factorize(manifest.table["group"].to_numpy(dtype="object")[order])[0].astype(np.int64)
+    return order, strata, groups
 
 
 def with_parts(manifest: Manifest, parts: Integers, names: Sequence[str]) -> Manifest:
@@ -161,6 +183,9 @@ def folds(
 ) -> list[Manifest]:
     """Return `k` manifests, each image in the test part of exactly one and in no test part of the others.
 
+    Test parts of `random` folds differ by at most one image, in every class and in all; whole groups come as near as
+    they allow. No test part is empty.
+
     Args:
         manifest: what to divide; parts it has are left aside.
         k: how many.
@@ -183,7 +208,7 @@ def folds(
         raise DataError(f"`k` is {k}; it must lie between 2 and the number of {what}, {units}.")
     check_shares(1 / k, validation)
     alone = manifest if grouped else replace(manifest, table=manifest.table.assign(group=manifest.table["path"]))
-    fold = dealt(alone, [1 / k] * k, seed, grouped=True)
+    fold = dealt_folds(alone, k, seed, grouped)
     divided = [with_parts(alone, (fold == place).astype(np.int64), ("train", "test")) for place in range(k)]
     made = [carved(one, validation, seed) for one in divided]
     whole = [replace(one, table=one.table.assign(group=manifest.table["group"])) for one in made]
