@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from danil.data.decoding import ImageError, read_image
+from danil.data.grey import warn_of_dark
 
 GREY = np.array([[0, 100], [200, 255]], dtype=np.uint8)
 
@@ -36,26 +37,81 @@ def test_one_bit_becomes_black_and_white():
     np.testing.assert_array_equal(pixels(stored(Image.fromarray(bits)))[..., 0], bits * 255)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-@pytest.mark.parametrize(("top", "full"), [(200, 255), (4000, 4095), (60000, 65535)])
-def test_deep_grey_is_scaled_by_the_smallest_range_that_holds_it(file_format, top, full):
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+@pytest.mark.parametrize("top", [255, 256, 4095, 4096, 65535])
+@pytest.mark.filterwarnings("ignore:an image of 16-bit grey")
+def test_deep_grey_has_one_range_whatever_the_image_holds(file_format, top):
     deep = np.array([[0, top // 2], [top // 4, top]], dtype=np.uint16)
-    expected = np.rint(deep * 255.0 / full)
-    np.testing.assert_array_equal(pixels(stored(Image.fromarray(deep), file_format))[..., 0], expected)
+    found = pixels(stored(Image.fromarray(deep), file_format))[..., 0]
+    np.testing.assert_array_equal(found, np.rint(deep / 257.0))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize(("depth", "top"), [(8, 255), (10, 1023), (12, 4095), (16, 65535)])
+def test_deep_grey_has_the_range_of_the_bits_that_are_named(file_format, depth, top):
+    for high in (top // 3, top):
+        deep = np.array([[0, high]], dtype=np.uint16)
+        found = pixels(stored(Image.fromarray(deep), file_format), depth=depth)[..., 0]
+        np.testing.assert_array_equal(found, np.rint(deep * 255.0 / top))
+
+
+def test_a_tiff_file_of_12_bits_tells_its_own_range():
+    entries = [
+        (256, 3, 2),
+        (257, 3, 1),
+        (258, 3, 12),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 110),
+        (278, 3, 1),
+        (279, 4, 3),
+    ]
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    start = b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + struct.pack("<I", 0)
+    content = start.ljust(110, b"\0") + b"\x40\x0f\xff"  # two values of 12 bits, 0x400 and 0xfff
+    for depth in (None, 16):
+        assert pixels(io.BytesIO(content), depth=depth)[0, :, 0].tolist() == [round(0x400 * 255 / 4095), 255]
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (np.array([[-10, 0], [10, 30]], dtype=np.int32), [[0, 64], [128, 255]]),
+        (np.array([[0, 32896], [257, 65535]], dtype=np.int32), [[0, 128], [1, 255]]),
         (np.array([[0.0, 0.5], [0.25, 1.0]], dtype=np.float32), [[0, 128], [64, 255]]),
-        (np.array([[0.0, 50.0], [25.0, 100.0]], dtype=np.float32), [[0, 128], [64, 255]]),
+        (np.array([[0.0, 0.2], [0.1, 0.1]], dtype=np.float32), [[0, 51], [26, 26]]),
         (np.array([[0.0, np.nan], [0.25, 1.0]], dtype=np.float32), [[0, 0], [64, 255]]),
-        (np.full((2, 2), -3, dtype=np.int32), [[0, 0], [0, 0]]),
     ],
 )
-def test_signed_and_fractional_grey_use_the_documented_range(values, expected):
+def test_32_bit_and_fractional_grey_use_the_documented_range(values, expected):
     np.testing.assert_array_equal(pixels(stored(Image.fromarray(values), "TIFF"))[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "depth", "told"),
+    [
+        (np.array([[-10, 30]], dtype=np.int32), None, "from -10 to 30, outside 0 to 65535"),
+        (np.array([[0, 70000]], dtype=np.int32), None, "outside 0 to 65535"),
+        (np.array([[0, 4096]], dtype=np.uint16), 12, r"from 0 to 4096, outside 0 to 4095 \(`depth=12`\)"),
+        (np.array([[0.0, 100.0]], dtype=np.float32), None, "from 0 to 100, outside 0 to 1"),
+        (np.array([[-0.5, 1.0]], dtype=np.float32), 12, "outside 0 to 1. Save the whole set in one range"),
+    ],
+)
+def test_grey_outside_the_range_is_refused_not_stretched(values, depth, told):
+    with pytest.raises(ImageError, match=told):
+        pixels(stored(Image.fromarray(values), "TIFF"), depth=depth)
+
+
+@pytest.mark.parametrize(("top", "bits"), [(200, 8), (1000, 10), (4095, 12), (4096, 14)])
+def test_an_image_that_leaves_most_of_16_bits_unused_is_a_warning(top, bits):
+    deep = stored(Image.fromarray(np.array([[0, top]], dtype=np.uint16)))
+    warn_of_dark.cache_clear()
+    with pytest.warns(UserWarning, match=rf"\?depth={bits}`"):
+        pixels(deep)
+    for depth in (None, 14):  # once is enough, and never where the depth is named
+        deep.seek(0)
+        pixels(deep, depth=depth)
+        if depth is None:
+            warn_of_dark.cache_clear()
 
 
 def test_a_palette_gives_its_colours():

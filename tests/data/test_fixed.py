@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from danil.data import ImageError, read_source
 from danil.data.dataset import Images
@@ -21,6 +22,15 @@ def test_images_that_stay_as_they_were_are_read_as_before(manifest):
     assert manifest.store.read(path).size == (24, 24)
     assert fixed(manifest).store is manifest.store
     assert pickle.loads(pickle.dumps(manifest.store)) == manifest.store
+
+
+def test_the_depth_of_grey_values_is_kept(tmp_path):
+    for place in range(4):
+        (tmp_path / "ab"[place % 2]).mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "ab"[place % 2] / f"{place}.png")
+    kept = fixed(read_source(f"folder:{tmp_path}?depth=12"))
+    assert set(kept.store.stamps) == set(kept.table["path"])
+    assert np.asarray(kept.store.read("a/0.png")).min() == 255
 
 
 def test_a_vanished_image_is_named(manifest):

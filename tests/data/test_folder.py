@@ -58,6 +58,14 @@ def test_groups_come_from_a_pattern(tmp_path):
         read_source(source + "?group=(")
 
 
+@pytest.mark.parametrize("text", ["7", "17", "12.0", "x", "", "-8", "９"])
+def test_a_depth_is_a_number_of_bits(tmp_path, text):
+    fill(tmp_path, "a/1.png", "b/2.png")
+    with pytest.raises(DataError, match=r"`depth` is .*from 8 to 16"):
+        read_source(f"folder:{tmp_path}?depth={text}")
+    assert read_source(f"folder:{tmp_path}?depth=12").store.depth == 12
+
+
 def test_empty_class_folders_are_named_in_a_warning(tmp_path):
     source = fill(tmp_path, "A/a.png", "B/b.png")
     (tmp_path / "C").mkdir()

@@ -32,7 +32,7 @@ def saved(folder, kind):
     if kind == "turned":
         Image.fromarray(random.integers(0, 256, (8, 12, 3), dtype=np.uint8)).save(folder / "x.png", exif=turned)
     elif kind == "16 bit":
-        Image.fromarray(random.integers(0, 4000, (8, 12), dtype=np.uint16)).save(folder / "x.png")
+        Image.fromarray(random.integers(0, 40000, (8, 12), dtype=np.uint16)).save(folder / "x.png")
     else:
         Image.fromarray(random.integers(0, 256, (8, 12, 4), dtype=np.uint8)).save(folder / "x.png")
     return folder / "x.png"
@@ -43,6 +43,23 @@ def test_an_opened_picture_is_read_as_its_file_is(tmp_path, kind):
     file = saved(tmp_path, kind)
     with Image.open(file) as opened:
         np.testing.assert_array_equal(picture(opened), read_image(file))
+
+
+def test_files_and_pictures_are_read_at_the_depth_of_the_runs_data(tmp_path):
+    for number in range(4):
+        deep = np.random.default_rng(number).integers(0, 4096, (40, 40), dtype=np.uint16)
+        (tmp_path / "set" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(deep).save(tmp_path / "set" / "ab"[number % 2] / f"{number}.png")
+    fitted = open_run(fitted_run(tmp_path / "run", f"folder:{tmp_path / 'set'}?depth=12"))
+    file = tmp_path / "set" / "a" / "0.png"
+    with Image.open(file) as opened:
+        shown = [fitted.display(file), fitted.display(opened)]
+    trained = fitted.images(run_manifest(fitted.folder)).batch(np.array([0])).images
+    for one in shown:
+        np.testing.assert_array_equal(one.numpy(), trained.numpy())
+    assert int(trained.max()) > 200
+    table, faults = predict_files(fitted, [file])
+    assert (len(table), faults) == (1, [])
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (3, 8, 8), (8, 8, 4), (8,), (0, 8, 3), (1, 8, 8, 3)])

@@ -25,9 +25,9 @@ def opened(monkeypatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     original = files.read_image
 
-    def counting(source, title=None, shorter=None):
+    def counting(source, title=None, shorter=None, depth=None):
         counts[str(title)] += 1
-        return original(source, title, shorter)
+        return original(source, title, shorter, depth)
 
     monkeypatch.setattr(files, "read_image", counting)
     return counts

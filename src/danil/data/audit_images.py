@@ -78,7 +78,7 @@ def look_at(store: ImageStore, path: str) -> Look:
             image = store.read(path)
             return Look(size=image.size, mode=image.mode, pixels=pixel_digest(image), picture=small(image))
         content = content_of(store, path)
-        image = read_image(io.BytesIO(content), path)
+        image = read_image(io.BytesIO(content), path, depth=store.depth)
         with Image.open(io.BytesIO(content), formats=FORMATS) as header:
             kind = {"size": header.size, "mode": header.mode, "format": header.format or ""}
     except ImageError as error:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from danil.data.decoding import SUFFIXES, printable
-from danil.data.files import FileImages
+from danil.data.files import FileImages, grey_depth
 from danil.data.folder import PART_NAMES
 from danil.data.listing import DICOM_SUFFIXES, LINKS, encodable, expanded, followed, leading_out
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import cells, complete, read_table, required
 
 LOGGER = logging.getLogger(__name__)
-OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links")
+OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links", "depth")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
     "label": ("label", "class", "diagnosis", "dx", "target"),
@@ -41,7 +41,7 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
             relative to the table (default: the table's own; no path may leave it); `classes`: the main task's classes
             in order, with commas between (default: natural order); `encoding`: of the text (default UTF-8);
             `missing`: what becomes of rows without an image file, `error` (default) or `keep` (splits and audits that
-            need no pixels); `links` as for reader `folder`.
+            need no pixels); `links` and `depth` as for reader `folder`.
         labelled: off, the label column and labels may be missing.
 
     Raises:
@@ -59,7 +59,7 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     complete(frame, image, path)
     if labelled:
         complete(frame, tasks[0], path)
-    links = followed(options)
+    links, depth = followed(options), grey_depth(options)
     root, paths = placed(frame[image], path, options.get("root"), options.get("missing", "error"), links)
     rest = [name for name in frame.columns if name not in {image, *tasks, group, split, *RESERVED}]
     table = frame[[*rest, *(task for task in tasks if task in frame)]].copy()
@@ -79,7 +79,7 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     names = {task: natural(table[task].dropna().unique()) for task in tasks}
     if options.get("classes"):
         names[tasks[0]] = [name.strip() for name in options["classes"].split(",")]
-    return assembled(table, names, store=FileImages(root, links), source=f"csv:{path}", root=root)
+    return assembled(table, names, store=FileImages(root, links, depth), source=f"csv:{path}", root=root)
 
 
 def column(frame: pd.DataFrame, role: str, options: Mapping[str, str], path: Path, needed: bool = True) -> str | None:

@@ -6,10 +6,10 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image
 
 from danil.data.allowance import DECODING_BYTES, decoding
+from danil.data.grey import STRIP, GreyError, eight_bit
 
 PIXEL_COST, COSTS = 12, {"WEBP": 20, "JPEG2000": 24}
 """Bytes that decoding takes for a pixel at the most (measured, docs/untrusted.md), and the formats that take more."""
@@ -37,8 +37,6 @@ DAMAGE = (
 )
 ORIENTATION = 0x0112
 TILE = (322, 323)
-STRIP = 2**20
-"""Pixels that are scaled to 8 bits at a time."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,22 +60,26 @@ class ImageError(ValueError):
         return (type(self), (self.path, self.reason))
 
 
-def read_image(source: str | Path | BinaryIO, name: str | None = None, shorter: int | None = None) -> Image.Image:
+def read_image(
+    source: str | Path | BinaryIO, name: str | None = None, shorter: int | None = None, depth: int | None = None
+) -> Image.Image:
     """Return an image file or stream as an upright 8-bit RGB image.
 
-    Grey becomes three equal channels. Grey of more than 8 bits is scaled by the smallest of the ranges 0–255, 0–4095
-    (12 bit) and 0–65535 that holds its maximum; with negative or larger values, and for fractions outside [0, 1], from
-    its minimum to its maximum. Transparency is laid over black. EXIF orientation is applied. Of several frames the
-    first counts.
+    Grey becomes three equal channels. Grey of more than 8 bits is scaled from a range that does not depend on the
+    image: whole numbers from 0–65535 (0–4095 where a TIFF file says 12 bits) or as `depth` says, fractions from 0–1.
+    Of colours of 16 bits a channel the upper 8 count. Transparency is laid over black. EXIF orientation is applied. Of
+    several frames the first counts.
 
     Args:
         source: the file, or a binary stream at its start.
         name: what errors call it; the path itself by default.
         shorter: pixels; a JPEG may be decoded smaller, its shorter side no less than this (several times faster for
             photographs). Other formats ignore it.
+        depth: bits that the grey values of 16-bit PNG and TIFF files use, 8 to 16.
 
     Raises:
-        ImageError: missing, empty, truncated, no image, or more than `PIXEL_LIMIT` pixels.
+        ImageError: missing, empty, truncated, no image, grey values outside the range, or more than `PIXEL_LIMIT`
+            pixels.
     """
     title = name if name is not None else str(source if isinstance(source, str | Path) else "stream")
     try:
@@ -92,9 +94,11 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None, shorter: 
                 opened.draft(None, covering(opened.size, shorter))
             with decoding.of(max(whole, opened.width * opened.height) * COSTS.get(opened.format or "", PIXEL_COST)):
                 opened.load()
-                return upright(opened, rgb(opened))
+                return upright(opened, rgb(opened, depth))
     except ImageError:
         raise
+    except GreyError as error:
+        raise ImageError(title, str(error)) from error
     except FileNotFoundError as error:
         raise ImageError(title, "does not exist.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -143,37 +147,16 @@ def covering(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return -(-size[0] * shorter // least), -(-size[1] * shorter // least)
 
 
-def rgb(image: Image.Image) -> Image.Image:
-    """Return any of Pillow's modes as 8-bit RGB."""
+def rgb(image: Image.Image, depth: int | None = None) -> Image.Image:
+    """Return any of Pillow's modes as 8-bit RGB; `depth` as in `read_image`."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return Image.fromarray(eight_bit(image)).convert("RGB")
+        return Image.fromarray(eight_bit(image, depth)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         picture = image if image.mode == "RGBA" else image.convert("RGBA")
         ground = Image.new("RGB", picture.size)
         ground.paste(picture, mask=picture.getchannel("A"))
         return ground
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def eight_bit(image: Image.Image) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument]
-    """Return a grey image of any range as uint8, shape (H, W), by the rule of `read_image`, a strip at a time."""
-    width, height = image.size
-    rows = max(1, STRIP // width)
-    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
-    bounds = [(float(values.min()), float(values.max())) for values in (finite(image, box) for box in boxes)]
-    low, high = min(pair[0] for pair in bounds), max(pair[1] for pair in bounds)
-    ranges = [1.0] if image.mode == "F" else [255.0, 4095.0, 65535.0]
-    fitting = [top for top in ranges if high <= top] if low >= 0 else []
-    base, top = (0.0, fitting[0]) if fitting else (low, high)
-    grey = np.empty((height, width), dtype=np.uint8)
-    for box in boxes:
-        grey[box[1] : box[3]] = np.rint((finite(image, box) - base) * 255 / max(top - base, 1e-12))
-    return grey
-
-
-def finite(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:  # pyright: ignore[reportMissingTypeArgument]
-    """Return the grey values of a part, float64, what is not finite as 0."""
-    return np.nan_to_num(np.asarray(image.crop(box)).astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def upright(opened: Image.Image, image: Image.Image) -> Image.Image:

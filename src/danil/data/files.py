@@ -1,6 +1,6 @@
 """Images in a folder: their store, reading them, and checking that all can be read."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,11 +22,12 @@ class FileImages:
     """Read images below a root folder by their POSIX path relative to it.
 
     A path that is absolute, has `..` or leads out of the root by a symbolic link is refused; with `links` links may
-    lead anywhere.
+    lead anywhere. `depth` as in `read_image`.
     """
 
     root: Path
     links: bool = False
+    depth: int | None = None
 
     def file(self, path: str) -> Path:
         """Return the file of a path, or raise `ImageError` where the path leaves the root."""
@@ -39,7 +40,7 @@ class FileImages:
 
     def read(self, path: str, shorter: int | None = None) -> Image.Image:
         """Return the image as upright 8-bit RGB; `shorter` as in `read_image`."""
-        return read_file(self.file(path), path, shorter)
+        return read_file(self.file(path), path, shorter, depth=self.depth)
 
     def size(self, path: str) -> int:
         """Return the file's size in bytes, −1 where it is missing."""
@@ -65,18 +66,33 @@ class UnreadableImages(DataError):
 
 
 def read_file(
-    file: Path, title: str | None = None, shorter: int | None = None, window: Window = "auto", frame: int = 0
+    file: Path,
+    title: str | None = None,
+    shorter: int | None = None,
+    window: Window = "auto",
+    frame: int = 0,
+    depth: int | None = None,
 ) -> Image.Image:
-    """Return an image file, or a frame (from 0) of a DICOM file, as upright 8-bit RGB; errors as in `read_image`."""
+    """Return an image file, or a frame (from 0) of a DICOM file, as upright 8-bit RGB; the rest as in `read_image`."""
     if is_dicom_file(file):
         return read_frame(file, str(file) if title is None else title, frame, window)
-    return read_image(file, title, shorter)
+    return read_image(file, title, shorter, depth)
 
 
 def is_dicom_file(file: Path) -> bool:
     """Tell whether a file is to be read as DICOM: by its ending, or by its mark where the ending is none of ours."""
     ending = file.suffix.lower()
     return ending in DICOM_SUFFIXES or (ending not in SUFFIXES and is_dicom(file))
+
+
+def grey_depth(options: Mapping[str, str]) -> int | None:
+    """Return the bits that the option `depth` names, `None` without it."""
+    text = options.get("depth")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 3 and 8 <= int(text) <= 16):
+        raise DataError(f"`depth` is `{text}`; give the bits that grey values use, a whole number from 8 to 16.")
+    return int(text)
 
 
 def unreadable(manifest: Manifest, progress: Progress | None = None) -> list[ImageError]:

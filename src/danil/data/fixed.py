@@ -50,4 +50,4 @@ def fixed(manifest: Manifest) -> Manifest:
     if type(store) is not FileImages:
         return manifest
     stamps = {path: stamp(store.file(path)) for path in manifest.table["path"]}
-    return replace(manifest, store=FixedImages(store.root, store.links, stamps))
+    return replace(manifest, store=FixedImages(store.root, store.links, store.depth, stamps))

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from danil.data.files import FileImages
+from danil.data.files import FileImages, grey_depth
 from danil.data.listing import followed, found_images, hidden, is_run
 from danil.data.manifest import DataError, Manifest, assembled, counted, natural
 
-OPTIONS = ("group", "links")
+OPTIONS = ("group", "links", "depth")
 PART_NAMES = {
     "train": "train",
     "training": "train",
@@ -33,7 +33,7 @@ def read_folder(path: Path, options: Mapping[str, str], labelled: bool = True) -
         path: the folder above the classes (or above the parts).
         options: `group`, a regular expression searched in the path; its first group (or the whole match) is the group,
             e.g. `folder:tiles?group=(P[0-9]+)_`; `links`: `inside` (default: symbolic links must stay in the folder) or
-            `follow`.
+            `follow`; `depth`: the bits that 16-bit grey uses.
         labelled: off, images that lie in no class folder are accepted, without a label.
 
     Raises:
@@ -58,8 +58,9 @@ def read_folder(path: Path, options: Mapping[str, str], labelled: bool = True) -
     warn_of_empty(path, depth, {str(PurePosixPath(*PurePosixPath(p).parts[: depth + 1])) for p in within})
     if "group" in options:
         table["group"] = searched(table["path"], options["group"])
+    store = FileImages(path, links, grey_depth(options))
     classes = natural(table["label"].dropna().unique())
-    return assembled(table, {"label": classes}, store=FileImages(path, links), source=f"folder:{path}", root=path)
+    return assembled(table, {"label": classes}, store=store, source=f"folder:{path}", root=path)
 
 
 def has_parts(path: Path, paths: list[str]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from danil.data.decoding import SUFFIXES
+from danil.data.files import grey_depth
 from danil.data.identical import with_identical_grouped
 from danil.data.listing import DICOM_SUFFIXES, expanded, is_marked, walked
 from danil.data.manifest import DataError, Manifest
@@ -115,6 +116,11 @@ def parsed_source(text: str) -> Source:
     if colon and len(prefix) > 1 and "/" not in prefix:
         raise DataError(f"`{text}`: no reader is called `{prefix}`.{nearest(prefix, NAMES)} Known: {', '.join(NAMES)}.")
     raise DataError(f"`{path}` does not exist. Give `READER:PATH` (readers: {', '.join(NAMES)}) or a path.")
+
+
+def source_depth(source: str) -> int | None:
+    """Return the bits that a source text says 16-bit grey uses, `None` where it says nothing."""
+    return None if source.startswith(f"{SYNTHETIC}:") else grey_depth(parsed_source(source).options)
 
 
 def optioned(text: str) -> tuple[str, dict[str, str]]:

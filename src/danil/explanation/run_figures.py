@@ -101,7 +101,7 @@ def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str
         place = file.resolve()
         base = Path(root).resolve() if root is not None else None
         inside = place.relative_to(base).as_posix() if base is not None and place.is_relative_to(base) else ""
-        shown = picture(file, None, fitted.window, fitted.frames)
+        shown = fitted.picture(file)
         cases.append(Case(str(file), shown, labels.get(inside) or None))
     return cases
 

@@ -18,7 +18,9 @@ from danil.data.decoding import DAMAGE, rgb, upright
 from danil.data.dicom import frame_named, frames_of, source_frames, source_window
 from danil.data.dicom_pixels import Window
 from danil.data.files import read_file
+from danil.data.grey import GreyError
 from danil.data.manifest import Manifest
+from danil.data.sources import source_depth
 from danil.data.transforms import squared
 from danil.models import create_model
 from danil.objectives import ResponseMaps, response_maps
@@ -48,6 +50,7 @@ class FittedClassifier:
         self.classes = self.tasks[self.task]
         self.model = create_model(self.recipe.model.backbone, self.tasks, weights="none", head=self.recipe.head)
         self.window, self.frames = source_window(record["source"]), source_frames(record["source"])
+        self.depth = source_depth(record["source"])
         load_weights(self.model, folder)
         layout = torch.channels_last if self.recipe.train.channels_last else torch.contiguous_format
         self.model.to(device).to(memory_format=layout).eval()
@@ -56,12 +59,12 @@ class FittedClassifier:
     def display(self, images: Picture | Iterable[Picture]) -> Tensor:
         """Return the images in the geometry the network sees, `(B, 3, S, S)` uint8."""
         data = self.recipe.data
-        return torch.stack(
-            [
-                squared(picture(image, 2 * data.size, self.window, self.frames), data.size, data.fit, data.preprocess)
-                for image in listed(images)
-            ]
-        )
+        pictures = (self.picture(image, 2 * data.size) for image in listed(images))
+        return torch.stack([squared(image, data.size, data.fit, data.preprocess) for image in pictures])
+
+    def picture(self, image: Picture, shorter: int | None = None) -> Image.Image:
+        """Return an image as upright 8-bit RGB, read as the run's data source says; `shorter` as in `picture`."""
+        return picture(image, shorter, self.window, self.frames, self.depth)
 
     def images(self, manifest: Manifest, cache: Literal["memory", "none"] = "none") -> Images:
         """Return a manifest's images as the network sees them; `cache="memory"` for those read more than once."""
@@ -172,8 +175,15 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         ) from error
 
 
-def picture(image: Picture, shorter: int | None = None, window: Window = "auto", frames: str = "first") -> Image.Image:
-    """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training.
+def picture(
+    image: Picture,
+    shorter: int | None = None,
+    window: Window = "auto",
+    frames: str = "first",
+    depth: int | None = None,
+) -> Image.Image:
+    """Return the image as upright 8-bit RGB; `shorter` lets a large JPEG file be decoded smaller, as in training;
+    `depth` as in `read_image`.
 
     Of several frames of a DICOM file, `frames` (`first`, `middle`) says which; of `all` the first, with a warning.
     """
@@ -185,10 +195,12 @@ def picture(image: Picture, shorter: int | None = None, window: Window = "auto",
                 stacklevel=2,
             )
         file, frame = frame_named(names[0])
-        return read_file(file, str(image), shorter, window, frame)
+        return read_file(file, str(image), shorter, window, frame, depth)
     if isinstance(image, Image.Image):
         try:
-            return upright(image, rgb(image))
+            return upright(image, rgb(image, depth))
+        except GreyError as error:
+            raise RunError(f"`images` holds a picture that {error}") from error
         except DAMAGE as error:
             raise RunError(f"`images` holds a picture of mode {image.mode} that is no RGB: {error}.") from error
     sides, channels = image.shape[:2], image.shape[2:]
