@@ -140,7 +140,7 @@ def test_class_names_that_differ_only_in_letter_case_are_found():
     held = Classes("dx", {"Mel": 20, "mel": 30, "nv": 40}, 2.0, 0)
     (found,) = class_findings(held)
     assert (found.check, found.severity) == ("class_names", "warning")
-    assert found.sentence == "2 classes (`Mel`, `mel`) differ only in letter case."
+    assert found.sentence == "2 classes (`Mel`, `mel`) differ only in letter case or in how a number is written."
 
 
 def test_overlap_counts_test_images_whose_group_is_elsewhere():

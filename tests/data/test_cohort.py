@@ -86,6 +86,12 @@ def test_classes_that_differ_only_in_letter_case_are_told(cohort):
         assert cohort(text).classes == ("Mel", "mel", "nv")
 
 
+@pytest.mark.parametrize("pair", [("0", "0.0"), ("1", "1."), ("1", "01"), ("2.5", "2.50"), ("-1", "-1.0")])
+def test_classes_that_are_one_number_are_told(cohort, pair):
+    with pytest.warns(UserWarning, match=r"how a number is written.*one spelling"):
+        cohort(f"image,label\na.png,{pair[0]}\nb.png,{pair[1]}\nc.png,10\n")
+
+
 def test_the_order_of_classes_can_be_given(cohort):
     text = "image,label\na.png,severe\nb.png,mild\nc.png,none\n"
     assert cohort(text).classes == ("mild", "none", "severe")
@@ -94,8 +100,38 @@ def test_the_order_of_classes_can_be_given(cohort):
         cohort(text, options="?classes=mild,severe")
 
 
-def test_na_and_none_are_class_names(cohort):
-    assert cohort("image,label\na.png,NA\nb.png,None\nc.png,x\n").classes == ("NA", "None", "x")
+@pytest.mark.parametrize("text", ["NA", "N/A", "nan", "NaN", "null", "None", "#N/A", "<NA>"])
+def test_a_label_that_says_there_is_none_is_refused_with_its_lines_and_both_ways_out(cohort, text):
+    table = f"image,label\na.png,{text}\n\nb.png,y\nc.png,{text}\n"
+    with pytest.raises(DataError, match=r"2 rows \(lines 2, 5\)") as told:
+        cohort(table)
+    assert f"`?unknown={text}`" in str(told.value)
+    assert "`?unknown=`" in str(told.value)
+    left = cohort(table, options=f"?unknown={text.replace('#', '%23')}")
+    assert (left.classes, left.table["path"].tolist()) == (("y",), ["b.png"])
+    assert set(cohort(table, options="?unknown=").classes) == {text, "y"}
+    assert set(cohort(table, options=f"?classes={text},y").classes) == {text, "y"}
+    assert len(cohort(table, labelled=False)) == 3
+
+
+def test_several_unknown_labels_are_named_together_and_others_still_told(cohort):
+    table = "image,label\na.png,NA\nb.png,None\nc.png,none\n"
+    with pytest.raises(DataError, match=r"\?unknown=NA,None`"):
+        cohort(table)
+    with pytest.raises(DataError, match=r"holds `None` in 1 row \(line 3\)"):
+        cohort(table, options="?unknown=NA")
+    assert cohort(table, options="?unknown=NA, None").classes == ("none",)
+
+
+def test_an_unknown_label_of_a_further_task_is_masked(cohort):
+    table = "image,DR,DME\na.png,0,NA\nb.png,1,0\nc.png,NA,1\n"
+    manifest = cohort(table, options="?label=DR,DME&unknown=NA")
+    assert manifest.tasks == {"DR": ("0", "1"), "DME": ("0",)}
+    assert (manifest.labels().tolist(), manifest.labels("DME").tolist()) == ([0, 1], [-1, 0])
+
+
+def test_na_is_text_like_any_other_beside_the_labels(cohort):
+    assert cohort("image,label,site\na.png,x,NA\nb.png,y,None\n").table["site"].tolist() == ["NA", "None"]
 
 
 def test_a_byte_order_mark_tabs_blanks_and_windows_line_ends_do_no_harm(cohort):

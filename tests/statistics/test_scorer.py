@@ -145,6 +145,9 @@ def test_the_confusion_matrix_has_labels_in_rows_and_leaves_unknown_ones_out():
     [
         (("0", "1", "2", "3", "4"), True),
         (("1", "2", "3"), True),
+        (("0.0", "1.0", "2.0"), True),
+        (("0.0", "1.0", "2"), True),
+        (("0.5", "1.5", "2.5"), False),
         (("0", "1"), False),
         (("0", "2", "1"), False),
         (("1", "3", "5"), False),

@@ -186,7 +186,7 @@ def class_findings(found: Classes) -> Iterator[Finding]:
         yield Finding(
             "class_names",
             "warning",
-            f"{counted(spellings, 'class')} differ only in letter case.",
+            f"{counted(spellings, 'class')} differ only in letter case or in how a number is written.",
             "If they are one class, give them one spelling in the table, or put their folders together.",
         )
     if empty:

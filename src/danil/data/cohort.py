@@ -16,9 +16,10 @@ from danil.data.folder import PART_NAMES
 from danil.data.listing import DICOM_SUFFIXES, LINKS, encodable, expanded, followed, leading_out
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import cells, complete, read_table, required
+from danil.data.unknown import known_labels
 
 LOGGER = logging.getLogger(__name__)
-OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links", "depth")
+OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links", "depth", "unknown")
 GUESSES: Mapping[str, tuple[str, ...]] = {
     "image": ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "image_id", "id_code", "img"),
     "label": ("label", "class", "diagnosis", "dx", "target"),
@@ -41,15 +42,19 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
             relative to the table (default: the table's own; no path may leave it); `classes`: the main task's classes
             in order, with commas between (default: natural order); `encoding`: of the text (default UTF-8);
             `missing`: what becomes of rows without an image file, `error` (default) or `keep` (splits and audits that
-            need no pixels); `links` and `depth` as for reader `folder`.
+            need no pixels);
+            `unknown`: label texts that mean that nothing is known, as `known_labels` has it; `links` and `depth` as for
+            reader `folder`.
         labelled: off, the label column and labels may be missing.
 
     Raises:
-        DataError: a missing column (those there are named), empty or unknown cells, missing files, duplicates.
+        DataError: a missing column (those there are named), empty or unknown cells, labels like `NA`, missing files,
+            duplicates.
     """
     frame = read_table(path, options.get("encoding", "utf-8-sig"))
     image = column(frame, "image", options, path)
     tasks = label_columns(frame, options, path, labelled)
+    frame = known_labels(frame, tasks, path, options, labelled)
     group, split = (
         column(frame, role, options, path, needed=role in options) if options.get(role) != "none" else None
         for role in ("group", "split")

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,8 +126,8 @@ def assembled(
             raise DataError(f"`{source}`: `{task}` has {counted(odd, 'value')} that are none of {', '.join(names)}.")
         for spellings in alike(names):
             warnings.warn(
-                f"`{source}`: {counted(spellings, 'class')} of `{task}` differ only in letter case and are taken for "
-                "different classes. If they are one, give them one spelling.",
+                f"`{source}`: {counted(spellings, 'class')} of `{task}` differ only in letter case or in how a "
+                "number is written, and are taken for different classes. If they are one, give them one spelling.",
                 stacklevel=3,
             )
     front = ["path", *tasks, "group", "split"]
@@ -136,10 +137,12 @@ def assembled(
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Return the sets of names that differ only in letter case."""
+    """Return the sets of names that differ only in letter case, or that are one number (`0`, `0.0`)."""
     sets: dict[str, list[str]] = {}
     for name in names:
-        sets.setdefault(name.casefold(), []).append(name)
+        number = re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{0,20})?", name)
+        key = str(Decimal(name).normalize()) if number else name.casefold()
+        sets.setdefault(key, []).append(name)
     return [spellings for spellings in sets.values() if len(spellings) > 1]
 
 

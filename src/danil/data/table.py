@@ -127,7 +127,12 @@ def complete(frame: pd.DataFrame, column: str, path: Path) -> None:
 
 def cells(column: pd.Series) -> str:
     """Return how many cells of a table's column are empty and where the first are: `2 rows (lines 3, 4)`."""
-    places = [str(place) for place in column.index[column.isna()]]
+    return rows_at(column.index[column.isna()])
+
+
+def rows_at(index: pd.Index) -> str:
+    """Return how many rows of a table these are and where the first stand: `2 rows (lines 3, 4)`."""
+    places = [str(place) for place in index]
     ending = "" if len(places) == 1 else "s"
     shown = ", ".join(places[:5]) + (" …" if len(places) > 5 else "")
-    return f"{len(places)} row{ending} ({column.index.name}{ending} {shown})"
+    return f"{len(places)} row{ending} ({index.name}{ending} {shown})"

@@ -6,6 +6,7 @@ class without any true image has no per-class score (NaN) and no part in macro a
 same classes. A class that was never predicted has precision 0. Where labels hold every class, scikit-learn agrees.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,8 @@ def macro_f1(labels: Integers, found: Integers, classes: int) -> float:
 
 
 def graded(classes: tuple[str, ...]) -> bool:
-    """Tell whether class names are grades: at least three consecutive integers in ascending order."""
-    if len(classes) < 3 or not all(name.isdecimal() for name in classes):
+    """Tell whether class names are grades: at least three consecutive integers (`2` or `2.0`) in ascending order."""
+    if len(classes) < 3 or not all(re.fullmatch(r"[0-9]+(\.0*)?", name) for name in classes):
         return False
-    grades = [int(name) for name in classes]
+    grades = [int(name.partition(".")[0]) for name in classes]
     return grades == list(range(grades[0], grades[0] + len(grades)))
