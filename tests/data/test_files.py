@@ -24,6 +24,30 @@ def test_images_are_found_sorted_whatever_their_letter_case_and_hidden_ones_are_
     assert found_images(tmp_path) == ["a/1.jpg", "b/2.PNG"]
 
 
+def test_files_that_are_left_out_are_counted_by_their_endings(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("a/1.jpg", "b/2.png"):
+        touch(tmp_path / name)
+    read_source(str(tmp_path))
+    assert not caplog.messages
+    for name in ("a/3.avif", "b/4.AVIF", "b/scan", "labels.csv", "a/.DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(read_source(str(tmp_path))) == 2
+    told = "2 .avif, 1 without an ending, 1 .csv"
+    assert caplog.messages == [f"`{tmp_path}`: left out as no image by their endings: {told}."]
+    assert len(image_files([tmp_path])) == 2
+    assert caplog.messages[1] == caplog.messages[0]
+
+
+def test_every_ending_of_jpeg_is_read(tmp_path):
+    for place, ending in enumerate(("jpg", "jpeg", "jfif", "JPE")):
+        (tmp_path / "ab"[place % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "ab"[place % 2] / f"{place}.{ending}", "JPEG")
+    manifest = read_source(str(tmp_path))
+    assert len(manifest) == 4
+    assert not unreadable(manifest)
+
+
 def test_a_folder_that_links_to_itself_is_walked_once(tmp_path):
     touch(tmp_path / "a" / "1.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path)

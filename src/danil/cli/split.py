@@ -37,8 +37,8 @@ def split(
     """
     from danil.data import assign_splits, read_source, split_summary, write_split
     from danil.data import folds as divided_in_folds
-    from danil.data.siblings import sibling_warnings
     from danil.data.outputs import Output, check_outputs, source_places
+    from danil.data.siblings import sibling_warnings
 
     if folds is not None and test is not None:
         raise typer.BadParameter(f"`--folds {folds}` tests 1/{folds} of the images in each; leave `--test` out.")

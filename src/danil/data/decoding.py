@@ -17,7 +17,7 @@ PIXEL_COST, COSTS = 12, {"WEBP": 20, "JPEG2000": 24}
 PIXEL_LIMIT = DECODING_BYTES // PIXEL_COST
 """Images of more pixels are refused before they are decoded; of the formats in `COSTS` fewer are taken."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2", ".jfif", ".jpe")
 """File name endings that are taken for images, in the order in which they are tried."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")

@@ -40,7 +40,7 @@ def read_folder(path: Path, options: Mapping[str, str], labelled: bool = True) -
         DataError: a missing or empty folder, parts and classes side by side, images outside class folders only.
     """
     links = followed(options)
-    paths = found_images(path, links)
+    paths = found_images(path, links, told=True)
     if not paths:
         raise DataError(f"`{path}` holds no images. Put the images of each class into a folder named after the class.")
     depth = 1 if has_parts(path, paths) else 0

@@ -1,14 +1,17 @@
 """Finding files below a folder: images, DICOM files, and the image of each name in a table."""
 
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from danil.data.decoding import SUFFIXES
+from danil.data.decoding import SUFFIXES, printable
 from danil.data.dicom_pixels import is_dicom
 from danil.data.manifest import DataError, counted
 
+LOGGER = logging.getLogger(__name__)
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """File name endings that are taken for DICOM files."""
 
@@ -36,13 +39,25 @@ def followed(options: Mapping[str, str]) -> bool:
     return options.get("links") == "follow"
 
 
-def found_images(folder: Path, links: bool = False) -> list[str]:
-    """Return all image files below a folder as sorted POSIX paths relative to it; `found_files` says how."""
-    return found_files(folder, SUFFIXES, links)
+def found_images(folder: Path, links: bool = False, told: bool = False) -> list[str]:
+    """Return all image files below a folder as sorted POSIX paths relative to it; `found_files` says how.
+
+    `told`: log how many files of which endings are left out.
+    """
+    passed: Counter[str] = Counter()
+    found = found_files(folder, SUFFIXES, links, passed=passed)
+    if told:
+        tell_passed(folder, passed)
+    return found
 
 
 def found_files(
-    folder: Path, endings: tuple[str, ...], links: bool = False, marked: bool = False, advice: str = LINKS
+    folder: Path,
+    endings: tuple[str, ...],
+    links: bool = False,
+    marked: bool = False,
+    advice: str = LINKS,
+    passed: Counter[str] | None = None,
 ) -> list[str]:
     """Return all files with one of the endings below a folder as sorted POSIX paths relative to it.
 
@@ -52,6 +67,7 @@ def found_files(
         links: links may lead out of the folder.
         marked: files without an ending count too where they have DICOM's mark.
         advice: what to do about links that lead out.
+        passed: where to count the endings of other files.
 
     Raises:
         DataError: the folder is missing or is no folder, one below it cannot be listed, links lead out of it, or names
@@ -69,11 +85,26 @@ def found_files(
                 folders.remove(name)
         for file in (base / name for name in files):
             if not file.name.lower().endswith(endings) and not (marked and is_marked(file)):
+                if passed is not None:
+                    passed[file.suffix.lower()] += 1
                 continue
             relative = file.relative_to(folder).as_posix()
             (found if links or not file.is_symlink() or within(file, folder) else outside).append(relative)
     check_names(folder, found, outside, advice)
     return sorted(found)
+
+
+def tell_passed(folder: Path, passed: Counter[str]) -> None:
+    """Log how many files below a folder are left out by their endings."""
+    if passed:
+        LOGGER.info("`%s`: left out as no image by their endings: %s.", printable(str(folder)), counted_endings(passed))
+
+
+def counted_endings(passed: Counter[str]) -> str:
+    """Return how many files have which ending, the most frequent first: `3 .avif, 1 without an ending`."""
+    most = sorted(passed.items(), key=lambda item: (-item[1], item[0]))[:8]
+    shown = [f"{count:,} {printable(ending) or 'without an ending'}" for ending, count in most]
+    return ", ".join(shown) + (" …" if len(passed) > 8 else "")
 
 
 def walked(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -170,7 +201,9 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
         does = "does" if len(given) == 1 else "do"
         raise DataError(f"{counted(map(str, given), 'path')} that {does} not exist. Give image files or folders.")
     for path in given:
-        below = found_files(path, endings, marked=True, advice=NAMED) if path.is_dir() else []
+        passed: Counter[str] = Counter()
+        below = found_files(path, endings, marked=True, advice=NAMED, passed=passed) if path.is_dir() else []
+        tell_passed(path, passed)
         files += [path / name for name in below] if path.is_dir() else [path]
     if not files:
         raise DataError(
