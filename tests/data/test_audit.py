@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from danil.data import DataError, audit_data, read_source, write_audit, write_split
+from danil.data import DataError, assign_splits, audit_data, read_source, write_audit, write_split
 from danil.data.audit_columns import column_records
 from danil.data.audit_findings import class_findings
 from danil.data.audit_split import Classes, group_overlap, random_split
@@ -134,6 +134,16 @@ def test_tiny_and_uneven_classes_are_told():
     assert found.classes.imbalance == pytest.approx(100 / 9)
     told = [finding.severity for finding in found.findings if finding.check == "class_counts"]
     assert told == ["warning", "note"]
+
+
+def test_a_class_of_one_image_is_an_error_as_it_is_for_training():
+    manifest = cohort("a" * 100 + "b" * 20 + "c")
+    found = audit_data(manifest, metadata_only=True)
+    told = [(finding.severity, finding.sentence) for finding in found.findings if finding.check == "class_counts"]
+    assert told[0] == ("error", "One image only of 1 class (`c`).")
+    assert [severity for severity, _ in told] == ["error", "note"]
+    with pytest.raises(DataError, match="one image only of 1 class"):
+        assign_splits(manifest)
 
 
 def test_class_names_that_differ_only_in_letter_case_are_found():

@@ -1,5 +1,6 @@
 """Copies are found, look-alikes are not."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from danil.data import audit_data, read_source
 from danil.data.audit_copies import exact_duplicates, near_duplicates
 from danil.data.audit_fingerprints import PROBES, SIDE, candidates, coefficients, normalised, window_matrix
 from danil.data.audit_images import looks, small
@@ -118,6 +120,30 @@ def test_faults_of_a_set_are_told_apart(tmp_path):
     assert faults == [(True, False, False), (False, True, False), (False, False, False), (False, False, True)]
     assert (found.conflicting, found.across_split, found.across_groups) == (1, 1, 1)
     assert found.sets[2].labels == {"label": ["x", None]}
+
+
+def test_following_the_advice_on_identical_images_settles_the_finding(tmp_path):
+    for place in range(24):
+        (tmp_path / "ab"[place % 2]).mkdir(exist_ok=True)
+        texture(place).save(tmp_path / "ab"[place % 2] / f"{place}.png")
+    shutil.copy(tmp_path / "a" / "0.png", tmp_path / "a" / "bytes.png")
+
+    def told(options=""):
+        found = audit_data(read_source(f"folder:{tmp_path}{options}")).findings
+        last = [finding for finding in found if finding.check == "exact_duplicates"][-1]
+        return last.severity, last.advice
+
+    severity, advice = told()
+    assert severity == "warning"
+    assert "`?groups=identical` behind" in advice
+    assert told("?groups=identical")[0] == "note"
+    texture(1).save(tmp_path / "b" / "pixels.bmp")
+    assert "1 of these 2 sets" in told()[1]
+    severity, advice = told("?groups=identical")
+    assert severity == "warning"
+    assert "group column" in advice
+    assert "finds none of them" in advice
+    assert told("?groups=identical&group=^.")[0] == "note"
 
 
 def test_a_near_set_holds_the_exact_copies_of_its_members(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from danil.data.atomic import write_atomically
 from danil.data.audit_columns import Column, column_records
 from danil.data.audit_copies import ExactDuplicates, NearDuplicates, exact_duplicates, near_duplicates
-from danil.data.audit_findings import Finding, findings
+from danil.data.audit_findings import findings
 from danil.data.audit_images import ImageFiles, Look, image_columns, image_files, looks
 from danil.data.audit_split import (
     Classes,
@@ -21,6 +21,7 @@ from danil.data.audit_split import (
     random_split,
 )
 from danil.data.files import Progress
+from danil.data.finding import Finding
 from danil.data.manifest import Manifest
 from danil.data.split_files import read_split
 

@@ -1,33 +1,18 @@
 """What an audit's numbers mean, in sentences with advice."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from danil.data.audit_columns import Column
-from danil.data.audit_copies import CopySet, ExactDuplicates, NearDuplicates
+from danil.data.audit_copies import ExactDuplicates, NearDuplicates
+from danil.data.audit_copy_findings import exact_findings, near_findings
 from danil.data.audit_images import ImageFiles
 from danil.data.audit_split import Classes, GroupOverlap, Parts, RandomSplit
+from danil.data.finding import SEVERITIES, Finding
 from danil.data.manifest import alike, counted, plural
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES = ("error", "warning", "note")
 TINY = 10
 UNEVEN = 10
 TELLING = 0.15
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Hold one finding: the check's name, how bad it is, what was found, and what to do.
-
-    An `error` makes results on these data wrong; a `warning` may; a `note` is worth knowing.
-    """
-
-    check: str
-    severity: Severity
-    sentence: str
-    advice: str
 
 
 def findings(
@@ -69,70 +54,6 @@ def image_findings(found: ImageFiles) -> Iterator[Finding]:
             f"{plural(len(found.uniform), 'image')} of one even colour (e.g. `{found.uniform[0]}`).",
             "They show nothing: remove them.",
         )
-
-
-def exact_findings(found: ExactDuplicates) -> Iterator[Finding]:
-    """Yield what identical images mean."""
-    if not found.groups:
-        return
-    yield from faults("exact_duplicates", "identical images", found)
-    same = f"; in {found.same_file:,} of the sets the files are the same byte for byte" if found.same_file else ""
-    yield Finding(
-        "exact_duplicates",
-        "warning",
-        f"{plural(found.groups, 'set')} of identical images ({plural(found.files, 'file')}){same}.",
-        "Keep one image of each set, or give all of a set one group (`groups=identical`), so that a split keeps them "
-        "together.",
-    )
-
-
-def near_findings(found: NearDuplicates) -> Iterator[Finding]:
-    """Yield what near-identical images mean."""
-    if not found.groups:
-        return
-    yield from faults("near_duplicates", "near-identical images", found)
-    yield Finding(
-        "near_duplicates",
-        "warning",
-        f"{plural(found.groups, 'set')} of near-identical images ({plural(found.files, 'file')}): the same picture "
-        "re-encoded, resized, cropped or exposed differently.",
-        "Look at them; keep one of each set, or give them the same group.",
-    )
-
-
-def faults(check: str, what: str, found: ExactDuplicates | NearDuplicates) -> Iterator[Finding]:
-    """Yield what is wrong with sets of copies."""
-    if found.conflicting:
-        tasks = sorted({task for one in found.sets for task in one.conflicting_tasks})
-        yield Finding(
-            check,
-            "error",
-            f"{plural(found.conflicting, 'set')} of {what} with different labels ({', '.join(tasks)}; "
-            f"e.g. {example(found.sets, 'conflicting')}).",
-            "At least one label of each such set is wrong: correct it, or leave the whole set out.",
-        )
-    if found.across_split:
-        yield Finding(
-            check,
-            "error",
-            f"{plural(found.across_split, 'set')} of {what} in more than one part of the split "
-            f"(e.g. {example(found.sets, 'across_split')}).",
-            "A network is tested on what it has seen: leave the copies out of training, or make a new split by group.",
-        )
-    if found.across_groups:
-        yield Finding(
-            check,
-            "warning",
-            f"{plural(found.across_groups, 'set')} of {what} in different groups "
-            f"(e.g. {example(found.sets, 'across_groups')}).",
-            "A grouped split may part them: give them one group.",
-        )
-
-
-def example(sets: list[CopySet], fault: str) -> str:
-    """Return the first two images of the first set with a fault."""
-    first = next(one for one in sets if getattr(one, fault))
-    return " and ".join(f"`{path}`" for path in first.paths[:2])
 
 
 def split_findings(parts: Parts, overlap: GroupOverlap, drawn: RandomSplit | None) -> Iterator[Finding]:
@@ -180,8 +101,6 @@ def split_findings(parts: Parts, overlap: GroupOverlap, drawn: RandomSplit | Non
 def class_findings(found: Classes) -> Iterator[Finding]:
     """Yield what is odd about the classes."""
     counts = found.counts
-    empty = [name for name, count in counts.items() if not count]
-    tiny = [name for name, count in counts.items() if 0 < count < TINY]
     for spellings in alike(counts):
         yield Finding(
             "class_names",
@@ -189,15 +108,7 @@ def class_findings(found: Classes) -> Iterator[Finding]:
             f"{counted(spellings, 'class')} differ only in letter case or in how a number is written.",
             "If they are one class, give them one spelling in the table, or put their folders together.",
         )
-    if empty:
-        yield Finding("class_counts", "warning", f"No image of {counted(empty, 'class')}.", "Leave the class out.")
-    if tiny:
-        yield Finding(
-            "class_counts",
-            "warning",
-            f"Fewer than {TINY} images of {counted(tiny, 'class')}.",
-            "Scores of so few images mean little: collect more, or merge the class with another.",
-        )
+    yield from small_classes(counts)
     if found.imbalance is not None and found.imbalance >= UNEVEN:
         most, least = (
             max(counts, key=lambda name: counts[name]),
@@ -212,6 +123,29 @@ def class_findings(found: Classes) -> Iterator[Finding]:
     if found.unlabelled:
         yield Finding(
             "unlabelled", "note", f"{plural(found.unlabelled, 'image')} without a label.", "They train nothing."
+        )
+
+
+def small_classes(counts: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield the classes of too few images, by how few."""
+    empty = [name for name, count in counts.items() if not count]
+    lone = [name for name, count in counts.items() if count == 1]
+    tiny = [name for name, count in counts.items() if 1 < count < TINY]
+    if empty:
+        yield Finding("class_counts", "warning", f"No image of {counted(empty, 'class')}.", "Leave the class out.")
+    if lone:
+        yield Finding(
+            "class_counts",
+            "error",
+            f"One image only of {counted(lone, 'class')}.",
+            "`danil split` and `danil train` refuse such a class: add images, or remove or merge it.",
+        )
+    if tiny:
+        yield Finding(
+            "class_counts",
+            "warning",
+            f"Fewer than {TINY} images of {counted(tiny, 'class')}.",
+            "Scores of so few images mean little: collect more, or merge the class with another.",
         )
 
 
