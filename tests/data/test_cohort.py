@@ -142,7 +142,7 @@ def test_a_byte_order_mark_tabs_blanks_and_windows_line_ends_do_no_harm(cohort):
 def test_other_encodings_are_read_when_named(cohort):
     text = "image,label\na.png,gutartig\nb.png,bösartig\n"
     assert cohort(text, options="?encoding=latin-1", encoding="latin-1").classes == ("bösartig", "gutartig")
-    with pytest.raises(DataError, match="not utf-8-sig text"):
+    with pytest.raises(DataError, match=r"is not UTF-8 text \(byte 34\).*encoding=latin-1"):
         cohort(text, encoding="latin-1")
     with pytest.raises(DataError, match="`encoding` is `klingon`"):
         cohort(text, options="?encoding=klingon")
@@ -207,8 +207,13 @@ def test_a_label_column_cannot_take_a_name_of_ours(cohort):
 
 
 def test_utf16_text_is_recognised_as_such(cohort):
-    with pytest.raises(DataError, match="UTF-16"):
-        cohort("image,label\na.png,x\n", encoding="utf-16")
+    for encoding in ("utf-16", "utf-32"):
+        with pytest.raises(DataError, match=rf"is {encoding.upper()} text.*\?encoding={encoding}`"):
+            cohort("image,label\na.png,x\n", encoding=encoding)
+    with pytest.raises(DataError, match=r"damaged or UTF-16.*\?encoding=utf-16`"):
+        cohort("image,label\na.png,x\n", encoding="utf-16-le")
+    with pytest.raises(DataError, match=r"is UTF-16 text"):
+        cohort("\ufeff画像,名\n".replace("\n", "ਊ"), encoding="utf-16-be")
     assert len(cohort("image,label\na.png,x\n", encoding="utf-16", options="?encoding=utf-16")) == 1
 
 

@@ -101,6 +101,13 @@ def test_a_missing_column_is_named(column):
         predictions_from_table(table().drop(columns=column))
 
 
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_separator_that_is_no_comma_is_named(tmp_path, mark, word):
+    table().to_csv(tmp_path / "p.csv", index=False, sep=mark)
+    with pytest.raises(PredictionsError, match=f"separated by {word}; commas are read"):
+        read_predictions(tmp_path / "p.csv")
+
+
 def test_a_file_that_is_missing_empty_or_without_rows_is_named(tmp_path):
     with pytest.raises(PredictionsError, match="does not exist"):
         read_predictions(tmp_path / "none.csv")

@@ -10,7 +10,15 @@ import pandas as pd
 
 from danil.data.manifest import DataError
 
-ENCODING_HINT = "Save the table as UTF-8, or name its encoding (`?encoding=latin-1`)."
+ENCODING_HINT = "Save the table as UTF-8, or name its encoding (`?encoding={}`)."
+WIDE = ("utf-16", "utf-32", "utf_16", "utf_32")
+BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+"""How text in wide letters begins, and its encoding."""
 
 
 def read_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
@@ -40,12 +48,18 @@ def decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
     if not content.strip():
         raise DataError(f"`{path}` is empty.")
-    if b"\0" in content and not encoding.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
-        raise DataError(f"`{path}` has NUL bytes: it is damaged or UTF-16. {ENCODING_HINT}")
+    if not encoding.lower().startswith(WIDE):
+        wide = next((name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark)), None)
+        if wide is not None:
+            raise DataError(f"`{path}` is {wide.upper()} text. {ENCODING_HINT.format(wide)}")
+        if b"\0" in content:
+            raise DataError(f"`{path}` has NUL bytes: it is damaged or UTF-16. {ENCODING_HINT.format('utf-16')}")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError(f"`{path}` is not {encoding} text (byte {error.start}). {ENCODING_HINT}") from error
+        name = "UTF-8" if encoding.lower().startswith("utf-8") else encoding
+        hint = ENCODING_HINT.format("latin-1" if encoding.lower().startswith("utf-8") else "…")
+        raise DataError(f"`{path}` is not {name} text (byte {error.start}). {hint}") from error
     except LookupError as error:
         raise DataError(f"`encoding` is `{encoding}`, which is unknown. Try `utf-8`, `latin-1` or `utf-16`.") from error
 

@@ -46,7 +46,9 @@ def predictions_from_table(table: pd.DataFrame, source: str = "predictions") -> 
     columns = [str(name) for name in table.columns if str(name).startswith(prefix)]
     for name in ("path", "label"):
         if name not in table:
-            raise PredictionsError(f"`{source}` has no column `{name}`. Needed: path, label, {prefix}<class> …")
+            raise PredictionsError(
+                f"`{source}` has no column `{name}`. {separated(table)}Needed: path, label, {prefix}<class> …"
+            )
     if table.empty:
         raise PredictionsError(f"`{source}` has no rows. Predict at least one image.")
     if len(set(columns)) < len(columns):
@@ -69,6 +71,14 @@ def predictions_from_table(table: pd.DataFrame, source: str = "predictions") -> 
                 "it, or leave the column `prediction` out."
             )
     return read
+
+
+def separated(table: pd.DataFrame) -> str:
+    """Return that a table's cells are not separated by commas, where its header says so."""
+    head = "".join(str(name) for name in table.columns)
+    marks = {";": "semicolons", "\t": "tabs"}
+    found = next((word for mark, word in marks.items() if head.count(mark) >= len(table.columns)), None)
+    return f"Its cells are separated by {found}; commas are read: save it again with commas. " if found else ""
 
 
 def class_indices(column: pd.Series, classes: Sequence[str], paths: Texts, source: str) -> Integers:
