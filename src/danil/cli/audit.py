@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 
-from danil.cli.outputs import writable_file
-
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def audit(
     data: Annotated[str, typer.Argument(metavar="DATA", help="READER:PATH, or a path whose reader is recognised.")],
     split: Annotated[Path | None, typer.Option(metavar="FILE", help="Audit this split, made by `danil split`.")] = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write all numbers.", callback=writable_file)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write one page to look at.", callback=writable_file)
-    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write all numbers.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write one page to look at.")] = None,
     metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="Examine the table alone; image files may be missing.")
     ] = False,

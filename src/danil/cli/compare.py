@@ -5,18 +5,12 @@ from typing import Annotated
 
 import typer
 
-from danil.cli.outputs import writable_file
-
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders with the same test images.")],
     metric: Annotated[str, typer.Option(help="The metric that verdicts are about.")] = "macro_f1",
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write one page to look at.", callback=writable_file)
-    ] = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write all numbers.", callback=writable_file)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write one page to look at.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write all numbers.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that danil did not write.")] = False,
 ) -> None:
     """Compare runs on their common test images: paired differences with intervals, and a verdict per pair of methods.

@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from danil.cli.outputs import writable_file
-
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `danil train`.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Image files, or folders of images.")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Where to write; else to the screen.", callback=writable_file),
+        typer.Option(metavar="FILE.csv", help="Where to write; else to the screen."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that danil did not write.")] = False,
 ) -> None:
@@ -28,10 +26,9 @@ def predict(
     from danil.data.outputs import Output, check_outputs
     from danil.runs import open_run, predict_files
 
-    files = image_files(paths)
     if out is not None:
         check_outputs([Output("--out", out, "predictions")], [run, *paths], overwrite=overwrite)
-    table, faults = predict_files(open_run(run), files)
+    table, faults = predict_files(open_run(run), image_files(paths))
     text = table.to_csv(index=False)
     if out is None:
         typer.echo(text, nl=False)

@@ -5,14 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from danil.cli.outputs import writable_file
-
 
 def split(
     data: Annotated[str, typer.Argument(metavar="DATA", help="READER:PATH, or a path whose reader is recognised.")],
-    out: Annotated[
-        Path, typer.Option(metavar="FILE.csv", help="Where the split is written.", callback=writable_file)
-    ] = Path("split.csv"),
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the split is written.")] = Path("split.csv"),
     kind: Annotated[
         Literal["auto", "random", "grouped", "official", "column"], typer.Option(help="How the images are divided.")
     ] = "auto",

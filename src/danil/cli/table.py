@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from danil.cli.outputs import writable_file
-
 
 def table(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of records.")],
@@ -14,9 +12,7 @@ def table(
     form: Annotated[
         Literal["markdown", "latex", "csv"], typer.Option("--format", help="How the tables are written.")
     ] = "markdown",
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Also write one page to look at.", callback=writable_file)
-    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write one page to look at.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that danil did not write.")] = False,
 ) -> None:
     """Print the paper's tables from records alone: paper / ours with intervals, and the differences to Base.

@@ -48,23 +48,29 @@ def divided_rows(strata: Integers, shares: Reals, rng: np.random.Generator) -> I
     return parts
 
 
-def divided_groups(strata: Integers, groups: Integers, shares: Reals, rng: np.random.Generator) -> Integers:
+def divided_groups(
+    strata: Integers, groups: Integers, shares: Reals, rng: np.random.Generator, *, level: bool = False
+) -> Integers:
     """Return each row's part, shape `(N,)`; a group is never divided.
 
     Greedy: groups from large to small (equal ones in random order), each to the part that lacks most of its classes,
-    rare classes weighing as much as frequent ones. A class that a part then still lacks is brought there by the
-    smallest group that another part can spare.
+    rare classes weighing as much as frequent ones; of parts that lack the same the first takes it, or the smallest
+    where `level`. A class that a part then still lacks is brought there by the smallest group that another part can
+    spare.
     """
     table = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))
     np.add.at(table, (groups, strata), 1.0)
     totals = np.maximum(table.sum(0), 1)
     active = np.flatnonzero(shares > 0)
     lacking = shares[active, None] * totals[None]
+    sizes = np.zeros(len(active))
     home = np.zeros(len(table), dtype=np.int64)
     order = rng.permutation(len(table))
     for group in order[np.argsort(-table[order].sum(1), kind="stable")]:
-        part = int(np.argmax(lacking @ (table[group] / totals)))
+        lack = lacking @ (table[group] / totals)
+        part = int(np.argmin(np.where(lack > lack.max() - 1e-9, sizes, np.inf)) if level else np.argmax(lack))
         lacking[part] -= table[group]
+        sizes[part] += table[group].sum()
         home[group] = part
     repair(home, table, len(active))
     return active[home][groups]
@@ -83,24 +89,9 @@ def rotated_rows(strata: Integers, k: int, rng: np.random.Generator) -> Integers
 def rotated_groups(strata: Integers, groups: Integers, k: int, rng: np.random.Generator) -> Integers:
     """Return each row's fold, shape `(N,)`, 0 to k − 1; a group is never divided, no fold is empty.
 
-    As `divided_groups` with equal shares, but of the folds that lack most of a group's classes the smallest takes it:
-    what does not come out even rotates over the folds. Needs at least k groups.
+    What does not come out even rotates over the folds. Needs at least k groups.
     """
-    table = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))
-    np.add.at(table, (groups, strata), 1.0)
-    totals = np.maximum(table.sum(0), 1)
-    lacking = np.repeat(totals[None] / k, k, axis=0)
-    sizes = np.zeros(k)
-    home = np.zeros(len(table), dtype=np.int64)
-    order = rng.permutation(len(table))
-    for group in order[np.argsort(-table[order].sum(1), kind="stable")]:
-        lack = lacking @ (table[group] / totals)
-        fold = int(np.argmin(np.where(lack > lack.max() - 1e-9, sizes, np.inf)))
-        lacking[fold] -= table[group]
-        sizes[fold] += table[group].sum()
-        home[group] = fold
-    repair(home, table, k)
-    return home[groups]
+    return divided_groups(strata, groups, np.full(k, 1 / k), rng, level=True)
 
 
 def repair(home: Integers, table: Reals, parts: int) -> None:

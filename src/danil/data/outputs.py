@@ -1,4 +1,4 @@
-"""Where a verb may write: never over its inputs, and over no file of another kind unless that is wanted."""
+"""Where a verb may write: where it can, never over its inputs, over no file of another kind unless that is wanted."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from danil.data.listing import expanded
 from danil.data.manifest import Manifest
 from danil.data.sources import SYNTHETIC, parsed_source
+from danil.data.writable import file_fault
 
 HEAD = 2**16
 """Bytes of a file that are looked at for the mark of the verb that wrote it."""
@@ -30,7 +31,7 @@ MARKS: Mapping[str, str] = {
 
 
 class OutputError(ValueError):
-    """Say which output would destroy a file, and what to do."""
+    """Say which output cannot be written or would destroy a file, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def check_outputs(
     manifest: Manifest | None = None,
     overwrite: bool | None = False,
 ) -> None:
-    """Raise `OutputError` before a file is destroyed that danil could not make again.
+    """Raise `OutputError` where an output cannot be written, or would destroy a file that danil could not make again.
 
     A file that danil wrote for the same purpose is replaced without a word, so a command can be repeated.
 
@@ -73,10 +74,11 @@ def check_output(output: Output, inputs: Iterable[Path], manifest: Manifest | No
     path, told = output.path, f"`{output.option}` is `{output.path}`, "
     if manifest is not None and is_image(path, manifest):
         raise OutputError(f"{told}which is the name of an image of the data. Name another file.")
+    fault = file_fault(path)
+    if fault is not None:
+        raise OutputError(f"`{output.option}`: {fault}. Choose another place.")
     if not path.exists():
         return
-    if path.is_dir():
-        raise OutputError(f"{told}which is a folder. Name a file in it.")
     if any(one.is_file() and path.samefile(one) for one in inputs):
         raise OutputError(f"{told}which is an input of this command. Name another file.")
     if written(path, output.kind):

@@ -1,6 +1,7 @@
 """Images of another cohort that the run has been trained or validated on."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from danil.data import FileImages, ImageError
@@ -79,18 +80,16 @@ def equal_files(ours: Iterable[Path], theirs: Mapping[str, Path]) -> set[str]:
     by_size: dict[int, set[Path]] = {}
     for file in set(ours):
         by_size.setdefault(file.stat().st_size, set()).add(file)
-    digests: dict[Path, str] = {}
 
-    def content(file: Path) -> str:
-        if file not in digests:
-            digests[file] = digest(file, str(file))
-        return digests[file]
+    @cache
+    def contents(size: int) -> set[str]:
+        return {digest(file, str(file)) for file in by_size[size]}
 
     found: set[str] = set()
     for path, file in theirs.items():
         try:
-            alike = by_size.get(file.stat().st_size, set())
-            if alike and (file in alike or content(file) in {content(one) for one in alike}):
+            size = file.stat().st_size
+            if size in by_size and (file in by_size[size] or digest(file, str(file)) in contents(size)):
                 found.add(path)
         except (OSError, ImageError):  # predicting it will say why
             continue

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from danil.data.atomic import write_atomically
 
+HEADER_LIMIT = 100_000_000
+"""Bytes that safetensors takes a header to have at the most."""
+
 
 class CheckpointError(ValueError):
     """Say which checkpoint could not be used and why."""
@@ -74,6 +77,21 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(state, dict):
         raise CheckpointError(f"checkpoint `{target}` is not a danil checkpoint: it holds no table of values.")
     return Checkpoint(state, target)
+
+
+def stored_value(path: str | Path, key: str) -> Any:
+    """Return a plain value of a checkpoint from its header: no tensor is read and no digest checked.
+
+    Raises:
+        CheckpointError: the file is missing, has no sound header, or holds no such plain value.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            length = min(int.from_bytes(stream.read(8), "little"), HEADER_LIMIT)
+            metadata: dict[str, str] = json.loads(stream.read(length))["__metadata__"]
+        return unpacked(dict(json.loads(metadata["state"])["items"])[key], {})
+    except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"checkpoint `{path}` has no `{key}`: {error!r}.") from error
 
 
 def latest_checkpoint(path: str | Path) -> Checkpoint | None:

@@ -1,8 +1,8 @@
 """Whether a run's training came to its end."""
 
-import json
 from typing import Any
 
+from danil.runs.checkpoint import CheckpointError, stored_value
 from danil.runs.folder import RunFolder
 
 
@@ -25,15 +25,9 @@ def unfinished(folder: RunFolder) -> str | None:
 
 
 def last_position(folder: RunFolder) -> dict[str, Any] | None:
-    """Return the position in the `last` checkpoint's header, `None` where there is no sound one.
-
-    The tensors are not read and the digest is not checked: whoever takes the weights does that.
-    """
+    """Return the position in the `last` checkpoint's header, `None` where there is no sound one."""
     try:
-        with folder.checkpoint("last").open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        state = dict(json.loads(header["__metadata__"]["state"])["items"])
-        position = dict(state["position"]["items"])
-        return position if {"epoch", "steps", "finished"} <= set(position) else None
-    except (OSError, ValueError, LookupError, TypeError, MemoryError, OverflowError, RecursionError):
+        position = stored_value(folder.checkpoint("last"), "position")
+    except CheckpointError:
         return None
+    return position if isinstance(position, dict) and {"epoch", "steps", "finished"} <= set(position) else None

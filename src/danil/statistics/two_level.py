@@ -6,10 +6,10 @@ holds the seeds' own spread *and* S⁻¹ of what seeds and images do together; t
 groups holds the groups' spread and the same S⁻¹ again, which is therefore taken off once (two-way random effects).
 The group part, V(groups) − V(residual), is kept at 0 or above. The interval is Student's t with Satterthwaite's degrees
 of freedom, since the spread of 5 seeds is known from 5 numbers only. Under simulated nulls with 5 seeds it claims a
-difference in 4 to 5 % of 300 cases (`benchmarks/interval_coverage.py`); a percentile interval over resampled seeds and
-groups claimed too few where seeds are alike and too many where they differ. With one seed only the groups' part can be
-known. Between two trainings of one and the same method that differ in the seed alone, its interval of macro-F1 excludes
-0 in nearly half of the cases (docs/replication.md): fewer than `ENOUGH` seeds carry no verdict.
+difference in 4 to 5 % of 300 cases (`benchmarks/interval_coverage.py`). A percentile interval over resampled seeds and
+groups would count what seeds and images do together twice, and take 5 seeds for all there are. With one seed only the
+groups' part can be known. Between two trainings of one and the same method that differ in the seed alone, its interval
+of macro-F1 excludes 0 in nearly half of the cases (docs/replication.md): fewer than `ENOUGH` seeds carry no verdict.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""All public Python names as Markdown: `python -m danil.report.names > docs/python.md`.
+"""All public Python names as Markdown: `python benchmarks/python_names.py > docs/python.md`.
 
 Everything is read from the sources, without importing them: a name's line is the first line of its docstring; that of a
 constant without one is its module's.
@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1] / "src" / "danil"
 PACKAGES = ("", "objectives", "runs", "training", "evaluation", "explanation", "data", "models", "statistics")
 """The packages whose names are for users; `""` is `danil` itself."""
 HEAD = """# Python names
 
 Every public name, with the first line of its docstring; `help(NAME)` has arguments, shapes, errors and an example.
-Made by `python -m danil.report.names`. Below a class stand its public methods and those of its fields that its
+Made by `python benchmarks/python_names.py`. Below a class stand its public methods and those of its fields that its
 docstring tells. How to begin: [README](../README.md#in-your-own-loop); what the command line writes:
 [run_folder.md](run_folder.md).
 
