@@ -13,21 +13,17 @@ from pathlib import Path
 from statistics import mean, median
 
 from marked import write_between
-from replication_chance import METRICS, by_method, last_bits, named, seeds
+from replication_answer import SUITES, answer, trainings
+from replication_chance import METRICS, by_method, last_bits, seeds
 from replication_figures import figures, gradients, measured
 
 from danil.benchmark import grids, read_records, rendered
-from danil.benchmark.grid import BASE, Entry, Grid, Key
 from danil.benchmark.records import Record
-from danil.benchmark.suite import Suite, combinations, read_suite
-from danil.benchmark.tables import explained, finding, interval, metric_name, number
-from danil.benchmark.tables import row as table_row
+from danil.benchmark.suite import Suite, read_suite
 from danil.data import write_atomically
-from danil.statistics.comparison import signed
-from danil.statistics.two_level import ENOUGH
 
 ROOT = Path(__file__).parents[1]
-RECORDS, SUITES = ROOT / "results" / "benchmark", ROOT / "suites"
+RECORDS = ROOT / "results" / "benchmark"
 PAGE, README = ROOT / "docs" / "replication.md", ROOT / "README.md"
 MARKS = ("<!-- replication: made by `python benchmarks/replication.py` -->", "<!-- end of replication -->")
 EPOCHS = (1, 4, 7, 10)
@@ -118,75 +114,6 @@ changes from day to day; [step_cost.md](step_cost.md) measures steps side by sid
 ## All tables
 
 {tables}"""
-
-
-def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Record]) -> str:
-    """Return a table of every difference to Base, and a sentence for each metric, suite by suite."""
-    head = ("data", "method", "seeds", "macro-F1 less Base's", "paper's", "accuracy less Base's", "paper's")
-    lines: list[str] = []
-    for grid, other in zip(found, accuracy, strict=True):
-        compared = grid.compared()
-        if compared:
-            done = sum(record.suite == grid.suite for record in records)
-            asked = trainings(grid.suite)
-            open_end = (
-                ""
-                if done == asked
-                else "; Holm counts the differences there are, so that verdicts may change with the others"
-            )
-            state = f"{grid.part} part; {done} of {asked} trainings finished{open_end}"
-            lines += [f"**{grid.title}** ({state})", "", table_row(head), "|---" * len(head) + "|"]
-            lines += [table_row(cells(grid, other, key)) for key in compared]
-            methods = list(dict.fromkeys(key[2] for key in compared))
-            lines += ["", finding(grid, methods), "", finding(other, methods), ""]
-            again = named([record for record in records if record.suite == grid.suite])
-            lines += [again, ""] if again else []
-            if grid.part == "validation":
-                lines += [choice(grid, done == asked), ""]
-    return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."
-
-
-def choice(grid: Grid, finished: bool) -> str:
-    """Return which method has the highest mean on the validation part, for a test part to confirm; nothing before."""
-    if not finished:
-        return "No setting is chosen before all of them are finished."
-    texts: list[str] = []
-    for place in dict.fromkeys(key[:2] for key in grid.entries):
-        means = {key[2]: entry.mean.value for key, entry in grid.entries.items() if key[:2] == place}
-        best = max(means, key=means.__getitem__)
-        where = f"{grid.titles['dataset', place[0]]}, {grid.titles['backbone', place[1]]}"
-        against = "nothing to confirm" if best == BASE else f"Base {number(means[BASE])}"
-        texts.append(f"{where}: {grid.titles['method', best]}, {number(means[best])} ({against})")
-    return (
-        f"**Chosen by the highest mean {metric_name(grid)} on the {grid.part} part**: {'; '.join(texts)}. The highest "
-        f"of {len(grid.names(2))} means is too high by selection; what it is worth the test part alone says."
-    )
-
-
-def trainings(name: str) -> int:
-    """Return how many trainings a suite asks for."""
-    suites = (read_suite(path) for path in SUITES.glob("*.toml"))
-    return next(len(list(combinations(suite))) for suite in suites if suite.name == name)
-
-
-def cells(found: Grid, accuracy: Grid, key: Key) -> list[str]:
-    """Return the difference of one method to Base in both metrics, with the verdict and the paper's difference."""
-    texts = [found.titles["dataset", key[0]], found.titles["method", key[2]], str(len(found.entries[key].shared))]
-    for grid in (found, accuracy):
-        entry = grid.entries[key]
-        assert entry.to_base is not None
-        texts.append(f"{interval(entry.to_base)}, {explained(entry)}")
-        texts.append(paper(entry))
-    return texts
-
-
-def paper(entry: Entry) -> str:
-    """Return the difference that the paper prints, and, given seeds enough, whether our interval holds it."""
-    found, claim = entry.to_base, entry.paper_to_base
-    if found is None or claim is None:
-        return "–"
-    within = f" ({'inside' if found.low <= claim <= found.high else 'outside'} ours)"
-    return signed(claim) + (within if len(entry.shared) >= ENOUGH else "")
 
 
 def runs(records: Sequence[Record]) -> str:

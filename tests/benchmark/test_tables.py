@@ -61,8 +61,10 @@ def test_a_clear_gain_is_told_better_and_its_reverse_worse(tmp_path, add_record)
         add_record(labels, noisy(labels, 0.1, seed + 10), seed=seed, **DANIL)
         add_record(labels, noisy(labels, 0.95, seed + 20), seed=seed, method=["ohem", "Base+OHEM"])
     text = rendered(grids(read_records(tmp_path / "results")))
-    assert "Base+DANIL is better in 1 of 1 (the paper prints a higher number in 1 of 1)" in text
-    assert "Base+OHEM is worse in 1 of 1 (the paper prints a higher number in 1 of 1)" in text
+    assert (
+        "(macro-F1, Holm over 2 differences): better: Base+DANIL (1 of 1); worse: Base+OHEM (1 of 1). "
+        "The paper prints a higher number than Base's in 2 of 2 cells."
+    ) in text
     assert "Table 1 of the paper, macro-F1" in text
     assert "Table 3 of the paper, macro-F1" in text
     assert "| HAM10000 | Base+DANIL | 0.674 / " in text
@@ -77,7 +79,7 @@ def test_no_verdict_is_given_on_fewer_than_three_seeds(tmp_path, add_record):
     add_record(labels, noisy(labels, 0.1, 12), seed=2, **DANIL)  # a third seed that Base does not have
     text = rendered(grids(read_records(tmp_path / "results")))
     assert "| fewer than 3 seeds |" in text
-    assert "Base+DANIL has fewer than 3 seeds in 1 of 1" in text
+    assert "Holm over 1 difference): fewer than 3 seeds: Base+DANIL (1 of 1). The paper" in text
 
 
 def test_suites_are_told_apart(tmp_path, add_record):

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,13 +18,7 @@ PAPER_NUMBERS = {("macro_f1", False): "3", ("macro_f1", True): "1", ("accuracy",
 """(metric, Base and DANIL alone) → the table's number in the paper."""
 ABLATION = (BASE, "danil")
 TOO_FEW = f"fewer than {ENOUGH} seeds"
-SAID = {
-    "better": "is better",
-    "worse": "is worse",
-    "no difference shown": "shows no difference",
-    TOO_FEW: f"has {TOO_FEW}",
-}
-"""Verdict → what a sentence says of a method."""
+VERDICTS = ("better", "worse", "no difference shown", TOO_FEW)
 
 
 @dataclass(frozen=True)
@@ -104,28 +98,30 @@ def differences(grid: Grid) -> Table:
 
 
 def finding(grid: Grid, methods: Sequence[str]) -> str:
-    """Return a sentence: in how many cells a method beats Base, is beaten, or neither is shown."""
+    """Return a sentence: which methods beat Base, are beaten, or neither, each with the cells this holds in."""
     found = {key: entry for key, entry in grid.compared().items() if key[2] in methods}
     if not found:
         return "No method has a seed in common with Base, so nothing is compared."
-    parts = [part(grid, method, found) for method in methods if any(key[2] == method for key in found)]
-    return (
-        f"Against Base on the same images and seeds ({metric_name(grid)}, Holm over {len(grid.compared())} "
-        f"difference(s)): {'; '.join(parts)}."
-    )
-
-
-def part(grid: Grid, method: str, found: dict[Key, Entry]) -> str:
-    """Return what is shown of one method."""
-    verdicts = [verdict(entry) for key, entry in found.items() if key[2] == method]
-    claims = [
-        entry.paper_to_base for key, entry in found.items() if key[2] == method and entry.paper_to_base is not None
-    ]
-    counts = {said: verdicts.count(word) for word, said in SAID.items()}
-    told = ", ".join(f"{said} in {count} of {len(verdicts)}" for said, count in counts.items() if count)
+    count = len(grid.compared())
+    told = [text for word in VERDICTS if (text := listed(grid, word, found))]
+    claims = [entry.paper_to_base for entry in found.values() if entry.paper_to_base is not None]
     higher = sum(claim > 0 for claim in claims)
-    paper = f" (the paper prints a higher number in {higher} of {len(claims)})" if claims else ""
-    return f"{grid.titles['method', method]} {told}{paper}"
+    paper = f"The paper prints a higher number than Base's in {higher} of {len(claims)} cells." if claims else ""
+    return (
+        f"Against Base on the same images and seeds ({metric_name(grid)}, Holm over {count} "
+        f"difference{'' if count == 1 else 's'}): {'; '.join(told)}. {paper}"
+    ).strip()
+
+
+def listed(grid: Grid, word: str, found: Mapping[Key, Entry]) -> str:
+    """Return a verdict and the methods that have it, with the share of their cells; nothing where none has it."""
+    cells = [(key[2], verdict(entry) == word) for key, entry in found.items()]
+    counts = {
+        name: (sum(held for method, held in cells if method == name), sum(method == name for method, _ in cells))
+        for name in grid.names(2)
+    }
+    named = [f"{grid.titles['method', name]} ({held} of {all_})" for name, (held, all_) in counts.items() if held]
+    return f"{word}: {', '.join(named)}" if named else ""
 
 
 def verdict(entry: Entry) -> str:
