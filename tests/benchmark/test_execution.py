@@ -113,3 +113,60 @@ def test_a_suite_killed_and_started_again_ends_with_the_same_records(finished, s
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     for cell in cells:
         assert scores(cell.record_path(tmp_path / "r"))[1] == scores(cell.record_path(results))[1]
+
+
+def test_a_cell_of_two_processes_trains(suite_file, tmp_path):
+    settings = 'settings = ["train.devices=2", "train.accelerator=cpu", "data.size=32"'
+    suite_file.write_text(suite_file.read_text().replace('settings = ["data.size=32"', settings))
+    cells = cells_of(read_suite(suite_file))[:1]
+    (outcome,) = run_cells(cells, results=tmp_path / "r", work=tmp_path / "w")
+    assert outcome.status == "finished", outcome.reason
+    assert cells[0].record_path(tmp_path / "r").is_file()
+
+
+def test_a_cell_trained_again_in_its_folder_counts_from_0_and_says_what_it_ran_on(finished, tmp_path):
+    cells, _, _ = finished
+    options = {"results": tmp_path / "r", "work": tmp_path / "w"}
+    path, folder = cells[0].record_path(tmp_path / "r"), tmp_path / "w" / cells[0].digest
+    run_cells(cells[:1], **options)
+    environment = folder / "run" / "environment.json"
+    environment.write_text(environment.read_text().replace('"torch": "', '"torch": "of last year '))
+    (folder / "spent.json").write_text("[1e6, 1e6]")
+    path.unlink()
+    assert [one.status for one in run_cells(cells[:1], **options)] == ["finished"]
+    again = json.loads(path.read_text())
+    assert "last year" not in again["versions"]["torch"]
+    assert again["cpu_seconds"] < 1e6
+
+
+def test_a_record_that_could_not_be_written_is_told_and_costs_no_training(finished, tmp_path, monkeypatch):
+    cells, _, _ = finished
+    options = {"results": tmp_path / "r", "work": tmp_path / "w", "workers": 2}
+    (tmp_path / "r" / cells[0].suite).mkdir(parents=True)
+    cells[0].record_path(tmp_path / "r").mkdir()
+    outcomes = run_cells(cells, **options)
+    assert [one.status for one in outcomes] == ["failed", "finished"]
+    assert cells[0].record_path(tmp_path / "r").name in outcomes[0].reason
+    cells[0].record_path(tmp_path / "r").rmdir()
+    log = tmp_path / "w" / cells[0].digest / "run" / "log.csv"
+    before = log.stat().st_mtime_ns
+    assert [one.status for one in run_cells(cells, **options)] == ["finished", "skipped"]
+    assert log.stat().st_mtime_ns == before
+
+
+def test_cells_of_one_name_in_two_suites_have_outcomes_of_their_own(finished, tmp_path):
+    cells, results, _ = finished
+    other = replace(cells[0], suite="other", code="of this morning")
+    outcomes = run_cells([cells[0], other], results=results, work=tmp_path)
+    assert [(one.cell.suite, one.status) for one in outcomes] == [("tiny", "skipped"), ("other", "failed")]
+
+
+def test_a_cell_whose_starter_is_gone_before_it_looks_stops(finished, tmp_path):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (folder / "cell.json").write_text(json.dumps(finished[0][0].description()))
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    command = [sys.executable, "-m", "danil.benchmark.process", str(folder), gone.stdout.decode().strip()]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    assert subprocess.run(command, env=environment, capture_output=True).returncode in (143, -signal.SIGTERM)
+    assert not (folder / "record.json").exists()

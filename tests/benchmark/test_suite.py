@@ -50,6 +50,7 @@ def test_two_names_for_one_training_are_refused(suite_file):
         (('title = "Tiny"', 'titel = "Tiny"'), "titel"),
         (('name = "base"', 'name = "base"\ndatasets = ["nowhere"]'), "`nowhere`"),
         (('name = "base"', 'name = "../base"'), "methods.0.name"),
+        (('name = "tiny"', 'name = ".."'), "`name`"),
         (("seeds", "seeds ="), "is not valid TOML"),
     ],
 )
@@ -57,6 +58,19 @@ def test_a_wrong_suite_is_refused_in_words(suite_file, change, words):
     suite_file.write_text(suite_file.read_text().replace(*change))
     with pytest.raises(SuiteError, match=words):
         read_suite(suite_file)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("split.test=0", "no test part to score"),
+        ("train.select=best", "no validation part to choose the best epoch on"),
+    ],
+)
+def test_a_cell_without_the_images_it_needs_is_refused_before_any_training(suite_file, setting, words):
+    suite_file.write_text(suite_file.read_text().replace('["data.size=32"', f'["{setting}", "data.size=32"'))
+    with pytest.raises(SuiteError, match=words):
+        cells_of(read_suite(suite_file))
 
 
 def test_the_digest_follows_recipe_data_and_code_but_not_where_the_data_lie(suite_file, tmp_path):
@@ -103,5 +117,5 @@ def test_docstrings_and_comments_do_not_change_the_code_version_and_a_statement_
 
     doc = ast.get_docstring(original(text), clean=False)
     assert version_with(text.replace(doc, "Another docstring.") + "\n# a comment\n") == before
-    assert version_with(text + "\nx = 1\n") != before
+    assert version_with(f'{text}\nx = 1\n"""Of x."""\n') == version_with(text + "\nx = 1\n") != before
     code_version.cache_clear()

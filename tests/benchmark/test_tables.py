@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -63,12 +65,28 @@ def test_a_clear_gain_is_told_better_and_its_reverse_worse(tmp_path, add_record)
     text = rendered(grids(read_records(tmp_path / "results")))
     assert (
         "(macro-F1, Holm over 2 differences): better: Base+DANIL (1 of 1); worse: Base+OHEM (1 of 1). "
-        "The paper prints a higher number than Base's in 2 of 2 cells."
+        "The paper prints a higher number than Base's in 2 of 2 cells of these."
     ) in text
     assert "Table 1 of the paper, macro-F1" in text
     assert "Table 3 of the paper, macro-F1" in text
     assert "| HAM10000 | Base+DANIL | 0.674 / " in text
     assert "| +0.016 | +" in text  # the paper's difference, then ours
+
+
+def test_a_number_of_the_paper_is_counted_once_however_many_methods_stand_for_it(tmp_path, add_record):
+    labels = [0, 1, 2] * 100
+    for seed in range(3):
+        add_record(labels, noisy(labels, 0.6, seed), seed=seed)
+        for form in range(3):
+            name = f"danil_{form}"
+            add_record(labels, noisy(labels, 0.5, seed + 10 * form), seed=seed, method=[name, name], paper="danil")
+    assert "higher number than Base's in 1 of 1 cells of these." in rendered(grids(read_records(tmp_path / "results")))
+
+
+@pytest.mark.parametrize("low", [0.01, math.nan])
+def test_a_difference_without_an_interval_is_not_explained_by_holm(low):
+    found = Difference(0.1, low, 0.2, math.nan, math.nan)
+    assert ("Holm" in explained(Entry("danil", (0, 1, 2), found, None, to_base=found, shared=(0, 1, 2)))) == (low > 0)
 
 
 def test_no_verdict_is_given_on_fewer_than_three_seeds(tmp_path, add_record):
@@ -146,7 +164,7 @@ def test_seeds_of_one_method_with_other_recipes_are_refused_and_the_keys_named(t
 )
 def test_an_interval_without_0_that_is_not_significant_after_holm_is_explained(low, p_holm, words):
     found = Difference(0.008, low, 0.015, 0.03, p_holm)
-    assert explained(Entry((0, 1, 2), found, None, to_base=found, shared=(0, 1, 2))) == words
+    assert explained(Entry("danil", (0, 1, 2), found, None, to_base=found, shared=(0, 1, 2))) == words
 
 
 def test_an_unknown_metric_and_a_damaged_or_absent_record_are_told(tmp_path, add_record):

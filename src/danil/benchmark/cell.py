@@ -84,12 +84,12 @@ def code_version() -> str:
             tree = ast.parse(module.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 body = getattr(node, "body", None)
-                if isinstance(body, list) and body and is_text(body[0]):
-                    body[0] = ast.Pass()
-            digest.update(f"{package}/{module.name}\0{ast.dump(tree)}\0".encode())
+                if isinstance(body, list):
+                    body[:] = [statement for statement in body if not is_text(statement)] or [ast.Pass()]
+            digest.update(f"{package}/{module.name}\0{ast.unparse(tree)}\0".encode())
     return digest.hexdigest()[:16]
 
 
 def is_text(node: ast.AST) -> bool:
-    """Tell whether a statement is a text alone: a docstring."""
+    """Tell whether a statement is a text alone, a docstring of a module, function, class or name."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

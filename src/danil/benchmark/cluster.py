@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from danil.benchmark.cell import Cell
-from danil.benchmark.execution import Outcome, Processes, cell_result, is_finished
-from danil.benchmark.records import write_record
+from danil.benchmark.execution import Outcome, Processes, cell_result, is_finished, keep_record
 
 
 class ClusterError(RuntimeError):
@@ -47,10 +46,10 @@ def run_on_ray(
         ClusterError: Ray is not installed, or there is no cluster at the address.
     """
     ray = connected(address)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[Path, Outcome] = {}
 
     def ended(outcome: Outcome) -> None:
-        outcomes[outcome.cell.name] = outcome
+        outcomes[outcome.cell.record_path(results)] = outcome
         notice(outcome)
 
     task = ray.remote(cell_task).options(num_cpus=threads, num_gpus=gpus, max_retries=-1)
@@ -69,11 +68,11 @@ def run_on_ray(
             except ray.exceptions.RayError as error:
                 content, outcome = None, Outcome(cell, "failed", f"Ray: {str(error).strip().splitlines()[-1]}")
             if content is not None:
-                write_record(cell.record_path(results), content)
+                keep_record(cell, content, results, work)
             ended(outcome)
     finally:
         ray.shutdown()
-    return [outcomes[cell.name] for cell in cells]
+    return [outcomes[cell.record_path(results)] for cell in cells]
 
 
 def cell_task(cell: Cell, work: str, start: str, threads: int) -> tuple[dict[str, Any] | None, Outcome]:

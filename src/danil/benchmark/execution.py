@@ -94,10 +94,10 @@ def run_cells(
     """
     threads = max(1, cores() // workers)
     processes = Processes()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[Path, Outcome] = {}
 
     def ended(outcome: Outcome) -> None:
-        outcomes[outcome.cell.name] = outcome
+        outcomes[outcome.cell.record_path(results)] = outcome
         notice(outcome)
 
     waiting = [cell for cell in cells if not is_finished(cell, results, any_code)]
@@ -113,17 +113,26 @@ def run_cells(
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-    return [outcomes[cell.name] for cell in cells]
+    return [outcomes[cell.record_path(results)] for cell in cells]
 
 
 def run_one(cell: Cell, results: Path, work: Path, threads: int, processes: Processes) -> Outcome:
     """Run one cell to its record, unless everything was asked to stop."""
     if processes.stopped:
         return Outcome(cell, "interrupted")
-    content, outcome = cell_result(cell, work, threads, processes)
-    if content is not None:
-        write_record(cell.record_path(results), content)
+    try:
+        content, outcome = cell_result(cell, work, threads, processes)
+        if content is not None:
+            keep_record(cell, content, results, work)
+    except OSError as error:
+        return Outcome(cell, "failed", str(error))
     return outcome
+
+
+def keep_record(cell: Cell, content: dict[str, Any], results: Path, work: Path) -> None:
+    """Write the record where records go; only then the one beside the run is removed, so that no training is lost."""
+    write_record(cell.record_path(results), content)
+    (work / cell.digest / "record.json").unlink(missing_ok=True)
 
 
 def cell_result(cell: Cell, work: Path, threads: int, processes: Processes) -> tuple[dict[str, Any] | None, Outcome]:
@@ -131,7 +140,8 @@ def cell_result(cell: Cell, work: Path, threads: int, processes: Processes) -> t
     folder = work / cell.digest
     write_atomically(folder / "cell.json", json.dumps(cell.description()))
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    code = processes.result([sys.executable, "-m", "danil.benchmark.process", str(folder)], folder, environment)
+    command = [sys.executable, "-m", "danil.benchmark.process", str(folder), str(os.getpid())]
+    code = processes.result(command, folder, environment)
     if code == 0:
         return json.loads((folder / "record.json").read_text(encoding="utf-8")), Outcome(cell, "finished")
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM):

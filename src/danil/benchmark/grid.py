@@ -25,8 +25,10 @@ Key = tuple[str, str, str]
 class Entry:
     """Hold a method's mean over seeds on one data set and backbone, and its difference to Base with equal seeds.
 
-    `shared` are the seeds that the method and Base both have.
+    `row` is the method's row in the paper's tables; `shared` are the seeds that the method and Base both have.
     """
+
+    row: str
 
     seeds: tuple[int, ...]
     mean: Difference
@@ -154,8 +156,9 @@ def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resampl
         seeds = tuple(sorted(by_seed))
         shared = tuple(seed for seed in seeds if seed in methods.get(BASE, {}))
         row = {"dataset": record.dataset[0], "backbone": record.backbone[0], "metric": metric}
-        printed, base = (paper_value(method=name, **row) for name in (record.paper or method, BASE))
-        entry = Entry(seeds, method_mean(stack(method, seeds), groups, metric), printed)
+        named = record.paper or method
+        printed, base = (paper_value(method=name, **row) for name in (named, BASE))
+        entry = Entry(named, seeds, method_mean(stack(method, seeds), groups, metric), printed)
         if method != BASE and shared:
             paired = difference(stack(method, shared), stack(BASE, shared), groups, True)
             claimed = None if printed is None or base is None else printed - base

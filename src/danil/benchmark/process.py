@@ -1,7 +1,9 @@
-"""One cell in a process of its own: `python -m danil.benchmark.process FOLDER`, started by `execution` or `cluster`.
+"""One cell in a process of its own: `python -m danil.benchmark.process FOLDER STARTER`, started by `execution`.
 
-The folder holds `cell.json`; `run/` and `record.json` are made there. The exit code is 0 when the record is written,
-130 or 143 when a signal stopped the run (it can be resumed), 1 for an error, told in one line on standard error.
+STARTER is the process id of the one that started it. With `train.devices` above 1 Fabric starts the same command for
+the further processes; `LOCAL_RANK` tells them from the first. The folder holds `cell.json`; `run/` and `record.json`
+are made there. The exit code is 0 when the record is written, 130 or 143 when a signal stopped the run (it can be
+resumed), 1 for an error, told in one line on standard error.
 """
 
 import fcntl
@@ -13,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from danil.benchmark.cell import cell_from
@@ -25,10 +28,11 @@ from danil.training import Interrupted, train_run
 
 def main() -> int:
     """Train or resume the cell of the folder named on the command line."""
-    folder = Path(sys.argv[1])
-    stop_with_parent()
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a process left over from a killed suite finishes its step first
+    folder, first = Path(sys.argv[1]), os.environ.get("LOCAL_RANK", "0") == "0"
+    stop_without(int(sys.argv[2]) if first else os.getppid())
+    with (folder / "lock").open("w") if first else nullcontext() as lock:
+        if lock is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a process left over from a killed suite finishes its step first
         try:
             run_cell(folder)
         except Interrupted as stop:
@@ -36,13 +40,14 @@ def main() -> int:
         except Exception as error:
             if not type(error).__module__.startswith("danil."):
                 raise
-            print(f"{error}", file=sys.stderr)  # noqa: T201 — the starter reads it
+            lines = str(error).splitlines()
+            print(*lines, *lines[:1], sep="\n", file=sys.stderr)  # noqa: T201 — the starter reads the last line
             return 1
     return 0
 
 
 def run_cell(folder: Path) -> None:
-    """Train the cell, evaluate it and write `record.json` beside its run.
+    """Train the cell, evaluate it and write `record.json` beside its run; nothing where that is there.
 
     Raises:
         SuiteError: the code or the data are not those that the cell was planned with.
@@ -50,6 +55,11 @@ def run_cell(folder: Path) -> None:
     description = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     cell = cell_from(description, folder)
     check_as_planned(cell)
+    if (folder / "record.json").is_file():
+        return
+    if not any((folder / "run" / "checkpoints").glob("*")):  # nothing to resume: a training anew counts from 0
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        (folder / "spent.json").unlink(missing_ok=True)
     clock, processor = time.monotonic(), processor_seconds()
     spent = spent_before(folder)
     try:
@@ -80,12 +90,11 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def stop_with_parent() -> None:
-    """Ask this process to save and stop when the one that started it is gone."""
-    parent = os.getppid()
+def stop_without(starter: int) -> None:
+    """Ask this process to save and stop when the one that started it is gone, be it before this call."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == starter:
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -118,7 +118,7 @@ def read_record(path: Path) -> Record | None:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"`{path}` cannot be read as JSON: {error}. Delete it and run its cell again.") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
         return None

@@ -1,7 +1,7 @@
 """Suites: datasets × backbones × methods × seeds under one protocol, from a TOML file."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +10,12 @@ from pydantic import Field, ValidationError
 
 from danil.benchmark.cell import Cell, code_version
 from danil.data import limit, read_source
+from danil.data.manifest import PARTS
 from danil.runs import Recipe, read_recipe
 from danil.runs.sections import Section
 from danil.training.preparation import divided
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+]*$")]
 
 
 class SuiteError(ValueError):
@@ -140,7 +141,8 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
     for dataset, backbone, method, seed in chosen:
         settings = (*suite.settings, *dataset.settings, *backbone.settings, *method.settings)
         recipe = read_recipe(suite.recipe, settings, seed, dataset.source)
-        digest, images = described(recipe)
+        digest, parts = described(recipe)
+        check_parts(suite, cell_name(dataset, backbone, method, seed), recipe, parts)
         cells.append(
             Cell(
                 suite=suite.name,
@@ -153,12 +155,25 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
                 seed=seed,
                 recipe=recipe,
                 data=digest,
-                images=images,
+                images=parts["train"],
                 code=code,
             )
         )
     check_no_twins(cells)
     return cells
+
+
+def check_parts(suite: Suite, name: str, recipe: Recipe, parts: Mapping[str, int]) -> None:
+    """Refuse a cell without images to score, or to choose the best epoch on: it would fail after its training.
+
+    Raises:
+        SuiteError: naming the part.
+    """
+    for part, purpose in ((suite.part, "score"), ("validation", "choose the best epoch on")):
+        if not parts[part] and (part == suite.part or recipe.train.select == "best"):
+            raise SuiteError(
+                f"suite `{suite.name}`: `{name}` has no {part} part to {purpose}. Set `split.{part}` above 0."
+            )
 
 
 def check_no_twins(cells: Sequence[Cell]) -> None:
@@ -193,18 +208,18 @@ def kept(name: str, only: Sequence[str]) -> bool:
     return not only or any(text in name for text in only)
 
 
-def describer() -> Callable[[Recipe], tuple[str, int]]:
-    """Return what gives a recipe's data digest and number of training images, reading each division of data once."""
-    found: dict[str, tuple[str, int]] = {}
+def describer() -> Callable[[Recipe], tuple[str, dict[str, int]]]:
+    """Return what gives a recipe's data digest and number of images by part, reading each division of data once."""
+    found: dict[str, tuple[str, dict[str, int]]] = {}
 
-    def described(recipe: Recipe) -> tuple[str, int]:
+    def described(recipe: Recipe) -> tuple[str, dict[str, int]]:
         key = f"{recipe.data.source} {recipe.data.limit} {recipe.split.model_dump_json()}"
         if key not in found:
             assert recipe.data.source is not None
             manifest = divided(read_source(recipe.data.source), recipe)
             if recipe.data.limit is not None:
                 manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
-            found[key] = manifest.digest(), len(manifest.part("train"))
+            found[key] = manifest.digest(), {name: len(manifest.part(name)) for name in PARTS}
         return found[key]
 
     return described

@@ -104,9 +104,12 @@ def finding(grid: Grid, methods: Sequence[str]) -> str:
         return "No method has a seed in common with Base, so nothing is compared."
     count = len(grid.compared())
     told = [text for word in VERDICTS if (text := listed(grid, word, found))]
-    claims = [entry.paper_to_base for entry in found.values() if entry.paper_to_base is not None]
+    printed = {(*key[:2], entry.row): entry.paper_to_base for key, entry in found.items()}  # once, however many forms
+    claims = [claim for claim in printed.values() if claim is not None]
     higher = sum(claim > 0 for claim in claims)
-    paper = f"The paper prints a higher number than Base's in {higher} of {len(claims)} cells." if claims else ""
+    paper = (
+        f"The paper prints a higher number than Base's in {higher} of {len(claims)} cells of these." if claims else ""
+    )
     return (
         f"Against Base on the same images and seeds ({metric_name(grid)}, Holm over {count} "
         f"difference{'' if count == 1 else 's'}): {'; '.join(told)}. {paper}"
@@ -139,7 +142,7 @@ def explained(entry: Entry) -> str:
     """Return the verdict, and why there is none where the interval, which is not corrected, excludes 0."""
     found, word = entry.to_base, verdict(entry)
     assert found is not None
-    if word == "no difference shown" and not found.low <= 0 <= found.high:
+    if word == "no difference shown" and (found.low > 0 or found.high < 0):
         return f"{word} (p = {1 - LEVEL:.2g} or more after Holm)"
     return word
 
