@@ -25,7 +25,7 @@ def test_figures_tables_and_look_alikes_go_into_the_run_folder(danil, run):
     assert all(str(run / name) in answer.out for name in names)
     maps = set(pd.read_csv(run / "explanation" / "faithfulness.csv")["map"])
     assert maps == {"truth", "difference", "grad_cam", "contribution", "random"}
-    assert "less random ranking" in answer.out
+    assert "less the map moved at random" in answer.out
     assert "trained − random weights" in answer.out
     with Image.open(run / "figures" / "faithfulness.png") as picture:
         assert picture.width > picture.height

@@ -130,7 +130,9 @@ def test_a_missing_image_keeps_its_name(tmp_path):
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_a_figure_is_known_by_its_mark(tmp_path, kind):
-    (tmp_path / "f").write_bytes(figure_bytes(Figure(), kind))
+    figure = Figure()
+    figure.add_subplot().imshow(np.random.default_rng(0).random((200, 200)))
+    (tmp_path / "f").write_bytes(figure_bytes(figure, kind))
     assert written(tmp_path / "f", "figure")
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, "PNG")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from danil.explanation import faithfulness_curves
+from danil.explanation.faithfulness import random_ties
 
 
 class Corner(nn.Module):
@@ -62,6 +63,16 @@ def test_a_blurred_image_keeps_its_mean_colour_but_no_detail():
     filled = seen[1]
     assert filled.mean() == pytest.approx(float(images.mean()), abs=0.05)
     assert filled.std() < 0.3 * images.std()
+
+
+def test_equal_values_are_ranked_by_chance_and_unequal_ones_are_not():
+    values = torch.tensor([[0.0] * 50 + [1.0] + [0.0] * 49])
+    ranks = random_ties(values)
+    assert ranks[0, 50] == 0
+    assert sorted(ranks[0].tolist()) == list(range(100))
+    rest = torch.cat([ranks[0, :50], ranks[0, 51:]])
+    assert not torch.equal(rest, rest.sort().values)
+    assert torch.equal(random_ties(values), ranks)
 
 
 def test_shapes_and_steps_are_checked():

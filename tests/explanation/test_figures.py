@@ -178,7 +178,7 @@ def test_the_same_figure_gives_the_same_bytes_and_leaves_no_state(kind, magic, t
 
 
 def test_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must be one of png, svg, pdf"):
+    with pytest.raises(ValueError, match="`kind` holds `gif`; there are png, svg, pdf"):
         write_figure(tmp_path / "map.gif", response_figure(some_display(1), some_maps(1), [1], CLASSES))
     assert not list(tmp_path.iterdir())
 

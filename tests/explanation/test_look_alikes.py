@@ -32,6 +32,21 @@ def test_the_first_pair_is_the_smallest_of_all_pairs():
     assert first.distance == pytest.approx(brute[0])
 
 
+@pytest.mark.parametrize("count", [8, 15, 30])
+def test_all_pairs_are_those_that_a_search_over_all_pairs_takes(count):
+    generator = np.random.default_rng(count)
+    features, labels = generator.normal(size=(60, 5)), generator.integers(0, 3, 60)
+    norm = features / np.linalg.norm(features, axis=1, keepdims=True)
+    every = sorted(
+        (1 - norm[i] @ norm[j], i, j) for i, j in itertools.combinations(range(60), 2) if labels[i] != labels[j]
+    )
+    taken: list[tuple[int, int]] = []
+    for _, i, j in every:
+        if len(taken) < count and not {i, j} & {each for pair in taken for each in pair}:
+            taken.append((i, j))
+    assert [(pair.first, pair.second) for pair in look_alikes(features, labels, count)] == taken
+
+
 def test_one_group_unknown_labels_and_identical_pictures_are_no_pairs():
     features = angle(0, 1, 20, 20, 50)
     labels = [0, 1, 1, 0, -1]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from danil.data import ImageError, read_source
-from danil.explanation import explain_run, look_alikes_run, run_figures
+from danil.explanation import explain_run, localization_run, look_alikes_run, run_figures
 from danil.runs import RunError, open_run
 from explanation.conftest import untrained_run
 
@@ -145,6 +145,39 @@ def test_a_run_without_a_test_part_asks_for_images_and_says_why(tmp_path):
 def test_unknown_kinds_and_methods_are_refused(photograph_run, options):
     with pytest.raises(ValueError, match=rf"`{next(iter(options))}` holds `(gif|lime)`; there are"):
         explain_run(photograph_run.path, **options)
+
+
+def test_with_several_views_figures_show_the_prediction_of_the_run(photographs, tmp_path, shown):
+    folder = untrained_run(tmp_path / "run", f"folder:{photographs}", 40)
+    text = folder.recipe.read_text()
+    assert "views = 1" in text
+    folder.recipe.write_text(text.replace("views = 1", "views = 8"))
+    fitted = open_run(folder.path)
+    files = sorted(photographs.glob("*/*.png"))
+    explain_run(folder.path, files, out=tmp_path / "figures")
+    fused = fitted.predict(files).filter(like="probability_").to_numpy()
+    plain = fitted.response_maps(files).logits.softmax(1).numpy()
+    assert np.abs(fused - plain).max() > 0.001
+    for row, one in enumerate(shown):
+        label, rival = fitted.classes.index(one["label"]), int(one["maps"].rivals)
+        assert one["shares"][0].numpy() == pytest.approx(fused[row])
+        assert rival == max((k for k in range(3) if k != label), key=lambda k: fused[row, k])
+
+
+def test_an_evidence_score_takes_any_number_of_images(tmp_path):
+    folder = untrained_run(tmp_path / "run", "synthetic:dermoscopy?images=34&size=32", 32)
+    assert localization_run(folder.path, seeds=1)[1]["images"] == 17
+
+
+def test_predictions_of_other_classes_or_without_labels_are_told(photographs, tmp_path):
+    folder = untrained_run(tmp_path / "run", f"folder:{photographs}", 40)
+    table = pd.read_csv(folder.predictions)
+    table.assign(label="").to_csv(folder.predictions, index=False)
+    with pytest.raises(RunError, match="has no test image with a label"):
+        explain_run(folder.path)
+    table.rename(columns={"probability_a": "probability_z"}).replace("a", "z").to_csv(folder.predictions, index=False)
+    with pytest.raises(RunError, match=r"has the classes b, c, z, the run a, b, c|has the classes z, b, c"):
+        explain_run(folder.path)
 
 
 def test_look_alikes_are_drawn_from_the_test_part(photograph_run, tmp_path, monkeypatch):

@@ -1,19 +1,27 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from danil.data.outputs import OutputError
 from danil.explanation import write_faithfulness
-from danil.explanation.score_files import area_intervals, faithfulness_figure, faithfulness_text
+from danil.explanation.attributions import AttributionError
+from danil.explanation.run_scores import measured_curves
+from danil.explanation.score_files import area_intervals, faithfulness_figure, faithfulness_text, spanned
+from explanation.conftest import untrained_run
 
 
-def test_areas_are_compared_with_the_random_ranking_of_the_same_image():
+def test_areas_are_compared_with_the_moved_map_on_the_same_image():
     table = pd.DataFrame(
         {
-            "path": ["x", "y", "y", "x"],
-            "group": ["x", "y", "y", "x"],
-            "map": ["truth", "truth", "random", "random"],
-            "deletion": [0.2, 0.4, 0.5, 0.4],
-            "insertion": [0.9, 0.7, 0.6, 0.5],
+            "path": ["x", "y"],
+            "group": ["x", "y"],
+            "map": ["truth", "truth"],
+            "deletion": [0.2, 0.4],
+            "insertion": [0.9, 0.7],
+            "deletion_moved": [0.4, 0.5],
+            "insertion_moved": [0.5, 0.6],
         }
     )
     found = area_intervals(table).set_index(["map", "curve"])
@@ -21,7 +29,36 @@ def test_areas_are_compared_with_the_random_ranking_of_the_same_image():
     assert found.loc[("truth", "deletion"), "difference_mean"] == pytest.approx(-0.15)
     assert found.loc[("truth", "insertion"), "difference_low"] == pytest.approx(0.1)
     assert found.loc[("truth", "insertion"), "difference_high"] == pytest.approx(0.4)
-    assert found.loc[("random", "insertion"), "difference_mean"] == 0
+
+
+def test_a_map_without_information_is_no_better_than_itself_moved(tmp_path):
+    folder = untrained_run(tmp_path / "run", "synthetic:dermoscopy?images=80&size=32", 32)
+    rows: list[pd.DataFrame] = []
+    for part, name, found, other in measured_curves(folder.path, (), None, None, 20):
+        if name == "random":
+            rows.append(pd.DataFrame({"path": part.table["path"], "group": part.table["group"], "map": name}))
+            for side in ("deletion", "insertion"):
+                rows[-1][side] = getattr(found, f"{side}_area").numpy()
+                rows[-1][f"{side}_moved"] = getattr(other, f"{side}_area").numpy()
+    table = pd.concat(rows, ignore_index=True)
+    for side in ("deletion", "insertion"):
+        change = table[side] - table[f"{side}_moved"]
+        assert abs(change.mean()) < 4 * change.std() / len(change) ** 0.5
+
+
+def test_a_score_without_an_interval_is_its_mean_alone():
+    assert spanned({"mean": 0.5, "low": None, "high": None}) == "0.500"
+    assert spanned({"mean": 0.5, "low": math.nan, "high": math.nan}, "+") == "+0.500"
+    assert spanned({"mean": None, "low": None, "high": None}) == "–"
+
+
+def test_a_file_that_danil_did_not_write_stops_the_scores_before_they_are_computed(photograph_run, tmp_path):
+    (tmp_path / "faithfulness.csv").write_text("years of work")
+    with pytest.raises(OutputError, match=r"faithfulness\.csv"):
+        write_faithfulness(photograph_run.path, out=tmp_path)
+    with pytest.raises(AttributionError, match="`kind` holds `gif`"):
+        write_faithfulness(photograph_run.path, out=tmp_path / "new", kind="gif")
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_text_says_what_the_tables_call_the_response_maps():

@@ -27,6 +27,7 @@ def demo(
     Example: danil demo --out runs/demo
     """
     from danil.data.outputs import Output, check_outputs
+    from danil.data.sources import SYNTHETIC
     from danil.evaluation import evaluate_run
     from danil.explanation import explain_run
     from danil.report import write_demo_report, write_run_report
@@ -39,11 +40,15 @@ def demo(
             raise RunError(f"`{folder}` exists. Replace it by `--overwrite`, or choose another `--out`.")
         if folder.exists() and any(folder.iterdir()) and not (folder / "recipe.toml").is_file():
             raise RunError(f"`{folder}` is not a run folder, so it is not replaced. Choose another `--out`.")
+    common = [f"data.source={SOURCE!r}", *(settings or [])]
+    recipes = {name: read_recipe("quick", [*common, f"objective.name={name}"]) for name in METHODS}
+    source = recipes["base"].data.source
+    if source is None or not source.startswith(f"{SYNTHETIC}:"):
+        raise RunError(f"`--set data.source={source}`: the demonstration needs pixel masks, `synthetic:…` data.")
     check_outputs([Output("--out", out / "report.html", "demonstration page")], overwrite=overwrite)
     for name, folder in folders.items():
         typer.echo(f"training {METHODS[name]} …")
-        chosen = [f"data.source={SOURCE!r}", f"objective.name={name}", *(settings or [])]
-        train_run(read_recipe("quick", chosen), folder, overwrite=overwrite)
+        train_run(recipes[name], folder, overwrite=overwrite)
         evaluate_run(folder)
         explain_run(folder)
         write_run_report(folder)

@@ -12,7 +12,7 @@ from danil.data.sources import SYNTHETIC, parsed_source
 from danil.data.writable import file_fault
 
 HEAD = 2**16
-"""Bytes of a file that are looked at for the mark of the verb that wrote it."""
+"""Bytes at either end of a file that are looked at for the mark of the verb that wrote it."""
 
 PAGE = r'.*<meta name="generator" content="danil .*<p class="kind">'
 MARKS: Mapping[str, str] = {
@@ -26,6 +26,9 @@ MARKS: Mapping[str, str] = {
     "tables page": PAGE + "Benchmark<",
     "demonstration page": PAGE + "Demonstration<",
     "figure": r".*Matplotlib",
+    "curves": r"path,group,map,deletion,insertion",
+    "evidence": r"path,group,network,map,",
+    "evidence scores": r'\{\s*"images": \d+,\s*"limit": ',
 }
 """Kind of output → regular expression of how such a file, as danil writes it, begins."""
 
@@ -97,6 +100,8 @@ def written(path: Path, kind: str) -> bool:
         return False
     with path.open("rb") as stream:
         head = stream.read(HEAD)
+        stream.seek(max(stream.tell(), path.stat().st_size - HEAD))
+        head += stream.read(HEAD)  # a PDF file names its maker at its end
     return not head or re.match(MARKS[kind], head.decode("utf-8", "replace"), re.DOTALL) is not None
 
 

@@ -45,7 +45,8 @@ def faithfulness_curves(
 ) -> FaithfulnessCurves:
     """Return deletion and insertion curves of the labels' probabilities.
 
-    A map that ranks pixels at random gives the curves to compare with: draw one with `torch.rand`.
+    Compare with the same map at a random place, or with that of another image: a map of the same smoothness that knows
+    nothing of this one. Pixels of equal importance come in a random order, the same in every call.
 
     Args:
         model: returns logits; run in eval mode and left as found.
@@ -68,7 +69,7 @@ def faithfulness_curves(
             "needed. Resize the map to the images first."
         )
     pixels = flat.shape[1]
-    ranks = flat.argsort(dim=1, descending=True, stable=True).argsort(dim=1).reshape(len(images), 1, *images.shape[2:])
+    ranks = random_ties(flat).reshape(len(images), 1, *images.shape[2:])
     filled = torch.zeros_like(images) if filling == "mean" else blurred(images)
     deletion, insertion = [], []
     with explained(model, task) as network, torch.no_grad():
@@ -79,6 +80,13 @@ def faithfulness_curves(
                 curve.append(logits.double().softmax(1).gather(1, labels[:, None])[:, 0])
     fractions = torch.tensor([round(pixels * step / steps) / pixels for step in range(steps + 1)], dtype=torch.float64)
     return FaithfulnessCurves(fractions.to(images.device), torch.stack(deletion, 1), torch.stack(insertion, 1))
+
+
+def random_ties(importance: Tensor) -> Tensor:
+    """Return the rank of each value `(B, P)` in its row, largest first, equal ones in a fixed random order."""
+    order = torch.randperm(importance.shape[1], generator=torch.Generator().manual_seed(0)).to(importance.device)
+    ranks = importance[:, order].argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return ranks[:, order.argsort()]
 
 
 def blurred(images: Tensor) -> Tensor:

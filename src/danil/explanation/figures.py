@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from danil.data.atomic import write_atomically
+from danil.data.outputs import Output, check_outputs
 from danil.explanation.attributions import AttributionError
 from danil.objectives import ResponseMaps
 
@@ -35,7 +36,8 @@ class MapStyle:
     Args:
         signed: show the sum over channels on a diverging scale (red raises the loss, blue lowers it); else the norm
             over channels, so that a picture's total energy is the norm printed below it.
-        smoothing: σ of a Gaussian, in pixels; 0 shows the raw map. The printed norm is always the raw map's.
+        smoothing: σ of a Gaussian, in pixels of the image; 0 shows the raw map. The printed norm is always the raw
+            map's.
         overlay: lay the map over the image in grey.
         clip: percentile of the magnitudes at which the scale ends; gradients have a few extreme pixels.
     """
@@ -52,13 +54,17 @@ class MapStyle:
             raise ValueError(f"`clip` is {self.clip}; it is a percentile in (0, 100]. Use 100 for the largest value.")
 
 
-def picture_of(response: Tensor, style: MapStyle) -> Array:
-    """Return the map `(C, H, W)` or `(H, W)` as an array `(H, W)`: signed sum, or norm, over channels, smoothed."""
+def picture_of(response: Tensor, style: MapStyle, side: int | None = None) -> Array:
+    """Return the map `(C, H, W)` or `(H, W)` as an array `(H, W)`: signed sum, or norm, over channels, smoothed.
+
+    `side` is the height of the image in pixels, where the map is coarser.
+    """
     values = response.detach().double().cpu().numpy()
     values = values[None] if values.ndim == 2 else values
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     flat: Array = values.sum(0) if style.signed else np.sqrt((values**2).sum(0))
-    return gaussian_filter(flat, style.smoothing) if style.smoothing else flat
+    sigma = style.smoothing * (1 if side is None else len(flat) / side)
+    return gaussian_filter(flat, sigma) if sigma else flat
 
 
 def limit_of(picture: Array, clip: float) -> float:
@@ -76,6 +82,7 @@ def response_figure(
     style: MapStyle | None = None,
     names: Sequence[str] | None = None,
     known: bool = True,
+    shares: Tensor | None = None,
     further: Mapping[str, Tensor] | None = None,
     source: str = "x",
     masks: Tensor | None = None,
@@ -90,6 +97,7 @@ def response_figure(
         style: how maps are drawn; signed and raw by default.
         names: a text per image, above it.
         known: whether `labels` are the truth; else they are predictions and named so.
+        shares: `(B, K)`, the probabilities to print, where they are not those of `maps.logits`: fused over views.
         further: title → `(B, C, H, W)` or `(B, H, W)`, more maps to the right.
         source: what the maps are gradients with respect to, for the titles.
         masks: `(B, 2, S, S)` boolean, evidence and distractors, outlined on every picture.
@@ -105,20 +113,20 @@ def response_figure(
     chosen = MapStyle() if style is None else style
     columns = {f"A⁺ = ∂L⁺/∂{source}": maps.truth, f"A⁻ = ∂L⁻/∂{source}": maps.rival, "A⁺ − A⁻": maps.difference}
     columns |= further or {}
+    predicted = maps.logits.double().softmax(1) if shares is None else shares
     rows, width = len(display), len(columns) + 1
     size = (width * (SIDE + GAP) + GAP, rows * (SIDE + TOP + BOTTOM) + 0.3)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, dpi=150)
         for row in range(rows):
-            captions = row_captions(maps, int(labels[row]), classes, row, known)
+            captions = row_captions(predicted[row], int(labels[row]), int(maps.rivals[row]), classes, known)
             image = display[row].permute(1, 2, 0).cpu().numpy()
             axes = panel(figure, size, row, 0, "" if names is None else names[row])
             axes.imshow(image)
             axes.set_xlabel(captions[0])
             for place, (title, values) in enumerate(columns.items(), start=1):
                 axes = panel(figure, size, row, place, title)
-                caption = captions[place] if place < len(captions) else ""
-                draw_map(axes, values[row], image, chosen, caption)
+                draw_map(axes, values[row], image, chosen, captions[place] if place < len(captions) else "")
         note = footnote(chosen, len(classes))
         note += draw_outlines(figure.axes, masks) if masks is not None else ""
         figure.text(GAP / size[0], 0.08 / size[1], note, color="#555555", size=7.5, va="bottom")
@@ -138,7 +146,7 @@ def panel(figure: Figure, size: tuple[float, float], row: int, column: int, titl
 
 def draw_map(axes: Axes, response: Tensor, image: Any, style: MapStyle, caption: str) -> None:
     """Draw one map at its own scale, with its norm and scale below."""
-    picture = picture_of(response, style)
+    picture = picture_of(response, style, len(image))
     limit = limit_of(picture, style.clip)
     colours = mpl.colormaps[SIGNED if style.signed else ABSOLUTE]
     levels = np.clip(picture / limit, -1, 1)
@@ -166,10 +174,9 @@ def draw_outlines(panels: Sequence[Axes], masks: Tensor) -> str:
     return " Green: evidence; orange, dashed: distractors."
 
 
-def row_captions(maps: ResponseMaps, label: int, classes: Sequence[str], row: int, known: bool) -> tuple[str, ...]:
-    """Return what stands below image, A⁺ and A⁻ of this row."""
-    shares = maps.logits[row].double().softmax(0)
-    found, rival = int(shares.argmax()), int(maps.rivals[row])
+def row_captions(shares: Tensor, label: int, rival: int, classes: Sequence[str], known: bool) -> tuple[str, ...]:
+    """Return what stands below image, A⁺ and A⁻ of a row with these class probabilities `(K,)`."""
+    found = int(shares.argmax())
     named = [shortened(classes[index], 24) for index in (label, found, rival)]
     first = f"truth: {named[0]}\n" if known else ""
     role = "predicted" if rival == found else "runner-up"
@@ -203,14 +210,33 @@ def shortened(text: str, limit: int) -> str:
 
 def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
     """Return the figure as PNG, SVG or PDF; the same figure gives the same bytes."""
-    if kind not in FORMATS:
-        raise ValueError(f"`kind` is `{kind}`; it must be one of {', '.join(FORMATS)}.")
+    checked_kind(kind)
     stream = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(stream, format=kind, metadata=metadata)
     return stream.getvalue()
+
+
+def checked_kind(kind: str) -> str:
+    """Return the format of figures, which must be a known one.
+
+    Raises:
+        AttributionError: naming what there is.
+    """
+    if kind not in FORMATS:
+        raise AttributionError(f"`kind` holds `{kind}`; there are {', '.join(FORMATS)}.")
+    return kind
+
+
+def check_targets(files: Mapping[Path, str]) -> None:
+    """Refuse, before any work, files of `--out` that cannot be written or that danil did not write as this kind.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    check_outputs([Output("--out", path, kind) for path, kind in files.items()], overwrite=None)
 
 
 def write_figure(path: str | Path, figure: Figure) -> Path:

@@ -97,7 +97,10 @@ def untrained(fitted: FittedClassifier, weights: str, seed: int) -> nn.Module:
 
 
 def take_statistics(model: nn.Module, images: Sequence[Tensor]) -> None:
-    """Set each BatchNorm's running statistics to the mean over these batches; the network is left in eval mode."""
+    """Set each BatchNorm's running statistics to the mean over these batches; the network is left in eval mode.
+
+    A batch of one image has no statistics where a map has one place; it is left out beside others.
+    """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [module.momentum for module in norms]
     for module in norms:
@@ -105,7 +108,7 @@ def take_statistics(model: nn.Module, images: Sequence[Tensor]) -> None:
         module.momentum = None
         module.train()
     with torch.no_grad():
-        for batch in images:
+        for batch in [each for each in images if len(each) > 1] or images:
             model(batch)
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum

@@ -12,7 +12,7 @@ from torch import Tensor
 from danil.explanation.figures import GAP, SIDE, STYLE, shortened
 
 Numbers = np.ndarray[Any, Any]
-NEIGHBOURS, ROWS = 8, 1024
+ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def look_alikes(
         )
     directions = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     candidates: list[Pair] = []
+    enough = 2 * count  # at most 2 · (count − 1) images are taken when the last pair is chosen
     for start in range(0, len(points), ROWS):
         rows = np.arange(start, min(start + ROWS, len(points)))
         distance = 1 - directions[rows] @ directions.T
@@ -63,7 +64,7 @@ def look_alikes(
         unknown = (classes[rows, None] < 0) | (classes < 0)
         distance[same | unknown | (distance < minimum)] = np.inf
         for row, values in zip(rows, distance, strict=True):
-            nearest = np.argsort(values, kind="stable")[:NEIGHBOURS]
+            nearest = np.argsort(values, kind="stable")[:enough]
             candidates += [Pair(int(row), int(n), float(values[n])) for n in nearest if np.isfinite(values[n])]
     return disjoint(sorted(candidates, key=lambda pair: pair.distance), count)
 

@@ -8,18 +8,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from danil.data.outputs import Output, check_outputs
 from danil.data.synthetic import Masks, SyntheticImages
-from danil.explanation.attributions import AttributionError
-from danil.explanation.figures import FORMATS, MapStyle, response_figure, write_figure
+from danil.explanation.figures import MapStyle, check_targets, checked_kind, response_figure, write_figure
 from danil.explanation.look_alikes import look_alikes, look_alikes_figure
 from danil.explanation.map_methods import TITLES, check_methods, further_maps
 from danil.explanation.run_scores import seen_mask
 from danil.explanation.selection import confidently_wrong, least_certain
 from danil.objectives import response_maps
+from danil.objectives.margins import strongest_rivals
 from danil.runs import FittedClassifier, RunError, RunFolder, kept_memory, open_run, run_manifest
 from danil.runs.classifier import Picture, picture
-from danil.runs.record import check_columns
+from danil.runs.record import check_classes, check_columns
 from danil.statistics.tables import read_predictions
 
 BATCH = 8
@@ -76,22 +75,25 @@ def explain_run(
         OutputError: a figure has the name of a file in `out` that is none.
         AttributionError, LayerError: `methods`, `kind` or `layer` is none of the known ones.
     """
-    if kind not in FORMATS:
-        raise AttributionError(f"`kind` holds `{kind}`; there are {', '.join(FORMATS)}.")
+    checked_kind(kind)
     check_methods(methods, layer)
     style = MapStyle(signed=not absolute, smoothing=smooth, overlay=overlay)
     folder, fitted = RunFolder(Path(run)), open_run(run)
-    cases = given_cases(folder, fitted, images) if images else wrong_cases(folder, count, data, masks)
+    cases = given_cases(folder, fitted, images, data) if images else wrong_cases(folder, count, data, masks)
     target = folder.figures if out is None else Path(out)
-    written: list[Path] = []
+    files = [target / f"{place:02d}_{Path(case.name).stem}.{kind}" for place, case in enumerate(cases, start=1)]
+    check_targets(dict.fromkeys(files, "figure"))
     for start in range(0, len(cases), BATCH):
-        written += case_figures(fitted, cases[start : start + BATCH], target, style, methods, kind, start, layer)
-    return written
+        part = slice(start, start + BATCH)
+        case_figures(fitted, cases[part], files[part], style, methods, layer)
+    return files
 
 
-def given_cases(folder: RunFolder, fitted: FittedClassifier, files: Sequence[str | Path]) -> list[Case]:
+def given_cases(
+    folder: RunFolder, fitted: FittedClassifier, files: Sequence[str | Path], data: str | None = None
+) -> list[Case]:
     """Return the files as cases, with the labels of those that the run's manifest names."""
-    root = folder.record()["root"]
+    root = folder.record()["root"] if data is None else run_manifest(folder, data).root
     labels: dict[str, str] = {}
     if root is not None and folder.manifest.is_file():
         table = read_table(folder, ["path", fitted.task])
@@ -128,9 +130,13 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = 
             f"`{folder.path}` has no predictions to choose images from. Name images, or finish the run: "
             f"`danil train … --out {folder.path} --resume`."
         )
-    table = read_predictions(folder.predictions).table()
+    predictions = read_predictions(folder.predictions)
+    check_classes(predictions.classes, next(iter(folder.record()["tasks"].values())), folder.predictions)
+    table = predictions.table()
     chosen = confidently_wrong(table, count)
     chosen = pd.concat([chosen, least_certain(table, count - len(chosen))])
+    if count and not len(chosen):
+        raise RunError(f"`{folder.path}` has no test image with a label. Name images: `danil explain … IMAGE …`.")
     store = run_manifest(folder, data).store
     synthetic = store if masked and isinstance(store, SyntheticImages) else None
     return [
@@ -142,21 +148,19 @@ def wrong_cases(folder: RunFolder, count: int, data: str | None, masked: bool = 
 def case_figures(
     fitted: FittedClassifier,
     cases: Sequence[Case],
-    target: Path,
+    files: Sequence[Path],
     style: MapStyle,
     methods: Sequence[str],
-    kind: str,
-    start: int,
     layer: str | None = None,
-) -> list[Path]:
-    """Write one batch of figures; files are numbered from `start` and named after the image."""
-    pictures = [case.image for case in cases]
-    prepared, display = fitted.prepare(pictures), fitted.display(pictures)
-    labels = case_labels(fitted, cases, prepared)
-    maps = response_maps(fitted.model, prepared, labels, task=fitted.task, layer=layer)
-    further = further_maps(fitted, prepared, labels, maps, methods)
-    written: list[Path] = []
-    for row, case in enumerate(cases):
+) -> None:
+    """Write one batch of figures, each to its file."""
+    display = fitted.display([case.image for case in cases])
+    prepared, shares = fitted.normalize(display), fitted.shares(display)
+    labels = case_labels(fitted, cases, shares)
+    chosen = (each.to(prepared.device) for each in (labels, strongest_rivals(shares, labels)))
+    maps = response_maps(fitted.model, prepared, *chosen, task=fitted.task, layer=layer)
+    further = further_maps(fitted, prepared, labels.to(prepared.device), maps, methods)
+    for row, (case, file) in enumerate(zip(cases, files, strict=True)):
         one = slice(row, row + 1)
         figure = response_figure(
             display[one],
@@ -166,24 +170,19 @@ def case_figures(
             style=style,
             names=[Path(case.name).name],
             known=case.label is not None,
+            shares=shares[one],
             further={TITLES[name]: values[one] for name, values in further.items()},
             source="x" if layer is None else ".".join(layer.split(".")[-2:]),
             masks=None
             if case.masks is None
             else torch.stack([seen_mask(fitted, mask, picture(case.image)) for mask in case.masks])[None],
         )
-        place = target / f"{start + row + 1:02d}_{Path(case.name).stem}.{kind}"
-        check_outputs([Output("--out", place, "figure")], overwrite=None)
-        written.append(write_figure(place, figure))
-    return written
+        write_figure(file, figure)
 
 
-def case_labels(fitted: FittedClassifier, cases: Sequence[Case], prepared: Tensor) -> Tensor:
+def case_labels(fitted: FittedClassifier, cases: Sequence[Case], shares: Tensor) -> Tensor:
     """Return the class index of each case, the predicted one where no label of the run's classes is known."""
-    with torch.no_grad():
-        output = fitted.model(prepared)
-    logits = output if isinstance(output, Tensor) else output[fitted.task]
-    found = logits.argmax(1)
+    found = shares.argmax(1)
     for row, case in enumerate(cases):
         if case.label is not None:
             found[row] = fitted.classes.index(case.label)
@@ -201,8 +200,10 @@ def look_alikes_run(
     Raises:
         RunError: there is no pair: one class only, or one group.
     """
-    folder, fitted = RunFolder(Path(run)), open_run(run)
-    manifest = run_manifest(folder, data).part("test")
+    folder = RunFolder(Path(run))
+    target = (folder.figures if out is None else Path(out)) / f"look-alikes.{checked_kind(kind)}"
+    check_targets({target: "figure"})
+    fitted, manifest = open_run(run), run_manifest(folder, data).part("test")
     features: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(manifest), 32):
@@ -216,5 +217,4 @@ def look_alikes_run(
     rows = [row for pair in pairs for row in (pair.first, pair.second)]
     display = fitted.display([manifest.store.read(str(manifest.table["path"].iloc[row])) for row in rows])
     figure = look_alikes_figure(display, pairs, [int(labels[row]) for row in rows], fitted.classes)
-    target = folder.figures if out is None else Path(out)
-    return write_figure(target / f"look-alikes.{kind}", figure)
+    return write_figure(target, figure)

@@ -56,11 +56,13 @@ def seen_mask(
 
 def measured_curves(
     run: str | Path, methods: Sequence[str], data: str | None, limit: int | None, steps: int
-) -> Iterator[tuple[Manifest, str, FaithfulnessCurves]]:
-    """Yield, batch by batch of the scored images, each map's name and curves.
+) -> Iterator[tuple[Manifest, str, FaithfulnessCurves, FaithfulnessCurves]]:
+    """Yield, batch by batch of the scored images, each map's name, its curves, and its curves when moved.
 
-    Maps are |A⁺| (`truth`), |A⁺ − A⁻| (`difference`), the `methods`, and `random`, a ranking of pixels by chance (fixed
-    seed), which every map must beat. Probabilities are those of the image's label.
+    Maps are |A⁺| (`truth`), |A⁺ − A⁻| (`difference`), the `methods`, and `random`, a ranking of pixels by chance. A map
+    must beat itself moved to a random place (around the edges, fixed seed): as smooth or coarse as it is, but knowing
+    nothing of the image. A smooth map gains over a ranking of single pixels by its smoothness alone. Probabilities are
+    those of the image's label.
 
     Raises:
         AttributionError: a method is not known, or not defined on the network.
@@ -76,7 +78,17 @@ def measured_curves(
             importance[name] = (-values if name == "contribution" else values).sum(1)
         importance["random"] = chance_map(prepared, generator)
         for name, values in importance.items():
-            yield part, name, faithfulness_curves(fitted.model, prepared, labels, values, task=fitted.task, steps=steps)
+            both = [
+                faithfulness_curves(fitted.model, prepared, labels, each, task=fitted.task, steps=steps)
+                for each in (values, moved(values, generator))
+            ]
+            yield part, name, both[0], both[1]
+
+
+def moved(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Return each map `(B, H, W)` shifted to a place drawn evenly, what leaves at one edge entering at the other."""
+    drawn = [torch.randint(side, (len(maps),), generator=generator).tolist() for side in maps.shape[1:]]
+    return torch.stack([one.roll(place, (0, 1)) for one, *place in zip(maps, *drawn, strict=True)])
 
 
 def batches(fitted: FittedClassifier, manifest: Manifest) -> Iterator[tuple[Manifest, Tensor, Tensor]]:

@@ -1,6 +1,7 @@
 """What `danil explain` writes beside figures: scores against masks, and faithfulness curves."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from danil.data.atomic import write_atomically
 from danil.explanation.evidence import score_intervals
-from danil.explanation.figures import STYLE, write_figure
+from danil.explanation.figures import STYLE, check_targets, checked_kind, write_figure
 from danil.explanation.localization import SCORES, Document, localization_run
 from danil.explanation.map_methods import RESPONSES, TITLES
 from danil.explanation.run_scores import CURVES, measured_curves
@@ -35,8 +36,9 @@ def write_evidence(
     out: str | Path | None = None,
 ) -> tuple[Document, list[Path]]:
     """Write `evidence.csv` and `evidence.json` of `localization_run`, into `RUN/explanation` or `out`."""
-    table, document = localization_run(run, methods=methods, data=data, limit=limit)
     folder = RunFolder(Path(run)).path / "explanation" if out is None else Path(out)
+    check_targets({folder / "evidence.csv": "evidence", folder / "evidence.json": "evidence scores"})
+    table, document = localization_run(run, methods=methods, data=data, limit=limit)
     content = json.dumps(document, indent=1, allow_nan=False) + "\n"
     return document, [
         write_atomically(folder / "evidence.csv", table.to_csv(index=False)),
@@ -71,10 +73,11 @@ def named_in_tables(maps: Iterable[str]) -> list[str]:
 
 
 def spanned(value: dict[str, float | None], sign: str = "") -> str:
-    """Return `0.239 [0.225, 0.254]`, a dash where undefined."""
-    if value["mean"] is None:
+    """Return `0.239 [0.225, 0.254]`, the mean alone where one group gives no interval, a dash where undefined."""
+    mean, low, high = (math.nan if value[key] is None else float(value[key] or 0) for key in ("mean", "low", "high"))
+    if math.isnan(mean):
         return "–"
-    return f"{value['mean']:{sign}.3f} [{value['low']:{sign}.3f}, {value['high']:{sign}.3f}]"
+    return f"{mean:{sign}.3f}" + ("" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]")
 
 
 @kept_memory()
@@ -90,39 +93,40 @@ def write_faithfulness(
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Write `faithfulness.csv` (areas by image and map) and the figure of mean curves; return areas with intervals.
 
-    The returned table has a row per map and curve: `mean`, `low`, `high`; `difference_*` is the map less the random
-    ranking, paired by image: below 0 under deletion and above 0 under insertion the map tells more than chance.
+    The returned table has a row per map and curve: `mean`, `low`, `high`; `difference_*` is the map less itself moved
+    to a random place, paired by image: below 0 under deletion and above 0 under insertion it tells more than chance.
     """
+    folder = RunFolder(Path(run))
+    drawn = (folder.figures if out is None else Path(out)) / f"faithfulness.{checked_kind(kind)}"
+    scores = (folder.path / "explanation" if out is None else Path(out)) / "faithfulness.csv"
+    check_targets({drawn: "figure", scores: "curves"})
     tables: list[pd.DataFrame] = []
     curves: dict[str, dict[str, list[Any]]] = {}
     fractions = np.zeros(0)
-    for part, name, found in measured_curves(run, methods, data, limit, steps):
+    for part, name, found, moved in measured_curves(run, methods, data, limit, steps):
         fractions = found.fractions.cpu().numpy()
         areas = {"deletion": found.deletion_area.cpu().numpy(), "insertion": found.insertion_area.cpu().numpy()}
+        areas |= {"deletion_moved": moved.deletion_area.cpu().numpy()}
+        areas |= {"insertion_moved": moved.insertion_area.cpu().numpy()}
         tables.append(part.table[["path", "group"]].assign(map=name, **areas))
         held = curves.setdefault(name, {"deletion": [], "insertion": []})
         held["deletion"].append(found.deletion.cpu().numpy())
         held["insertion"].append(found.insertion.cpu().numpy())
     table = pd.concat(tables, ignore_index=True)
     means = {name: {side: np.concatenate(parts) for side, parts in both.items()} for name, both in curves.items()}
-    folder = RunFolder(Path(run))
-    figure = write_figure(
-        (folder.figures if out is None else Path(out)) / f"faithfulness.{kind}", faithfulness_figure(fractions, means)
-    )
-    scores = (folder.path / "explanation" if out is None else Path(out)) / "faithfulness.csv"
+    figure = write_figure(drawn, faithfulness_figure(fractions, means))
     return area_intervals(table), [write_atomically(scores, table.to_csv(index=False)), figure]
 
 
 def area_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per map and curve with its mean area, and that less the random ranking's, with intervals."""
-    chance = table[table["map"] == "random"].set_index("path")
+    """Return a row per map and curve with its mean area, and that less the moved map's, with intervals."""
     rows: list[dict[str, Any]] = []
     for name, part in table.groupby("map", sort=False):
         groups = part["group"].tolist()
-        both = part.set_index("path")[["deletion", "insertion"]]
-        found = score_intervals(both.reset_index(drop=True), groups)
-        change = score_intervals((both - chance.loc[both.index, both.columns]).reset_index(drop=True), groups)
-        for side in both.columns:
+        found = score_intervals(part[["deletion", "insertion"]], groups)
+        differences = {side: part[side] - part[f"{side}_moved"] for side in ("deletion", "insertion")}
+        change = score_intervals(pd.DataFrame(differences), groups)
+        for side in ("deletion", "insertion"):
             row: dict[str, Any] = {"map": name, "curve": side}
             row |= {key: found.loc[side, key] for key in ("mean", "low", "high")}
             row |= {f"difference_{key}": change.loc[side, key] for key in ("mean", "low", "high")}
@@ -132,11 +136,11 @@ def area_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 def faithfulness_text(areas: pd.DataFrame) -> str:
     """Return the areas as lines for a terminal."""
-    lines = [f"{'map':<30}{'curve':<11}{'area':<24}less random ranking"]
+    lines = [f"{'map':<30}{'curve':<11}{'area':<24}less the map moved at random"]
     for row in areas.to_dict("records"):
         own = spanned({key: row[key] for key in ("mean", "low", "high")})
         change = spanned({key: row[f"difference_{key}"] for key in ("mean", "low", "high")}, "+")
-        lines.append(f"{NAMES[row['map']]:<30}{row['curve']:<11}{own:<24}{'' if row['map'] == 'random' else change}")
+        lines.append(f"{NAMES[row['map']]:<30}{row['curve']:<11}{own:<24}{change}")
     return "\n".join([*(line.rstrip() for line in lines), *named_in_tables(areas["map"])])
 
 

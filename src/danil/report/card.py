@@ -148,10 +148,13 @@ def constants(recipe: Recipe) -> str:
         return f" (share kept {chosen.keep:g})"
     if chosen.name != "danil":
         return ""
+    unusual = "" if chosen.rival == "predicted" else f", rival {chosen.rival}"
+    unusual += "" if chosen.layer is None else f", maps at {chosen.layer}"
+    unusual += ", no gradient through the maps: trains as without the term" if chosen.detach else ""
     weight = f"λ = {chosen.weight:g}" if chosen.strength is None else f"strength {chosen.strength:g}"
     return (
         f" ({weight}, ε = {chosen.epsilon:g}, distance {chosen.distance}, map scale {chosen.map_scale}, "
-        f"normalization {chosen.normalization}, form {chosen.form})"
+        f"normalization {chosen.normalization}, form {chosen.form}{unusual})"
     )
 
 

@@ -13,7 +13,12 @@ from danil.statistics.calibration import reliability
 from danil.statistics.predictions import Predictions
 from danil.statistics.selective import risk_coverage
 
-NO_LOSS = {"epoch", "step", "lr", "seconds", "statistics_seconds", "share_wrong", "gradient_ratio"}
+NO_LOSS = {"epoch", "step", "lr", "seconds", "statistics_seconds", "share_wrong", "gradient_ratio", "distractor_weight"}
+COMPARED = {
+    "cross_entropy": ("Cross-entropy", "Mean loss of each epoch, without other terms; one run of each method."),
+    "validation_macro_f1": ("Validation macro-F1", "After each epoch; one run of each method."),
+    "share_wrong": ("Wrong images", "Share of training images got wrong; one run of each method."),
+}
 WRONG_CAPTION = "Share of training images that the network got wrong: those on which DANIL's term acts."
 DISTANCE_CAPTION = "Squared distance of A⁺ and A⁻ on wrong images: quantiles over each batch. The term is λ / (d + ε)."
 RATIO_CAPTION = (
@@ -58,8 +63,7 @@ def curves(
             axes.set_ylim(0, top)
         axes.legend()
 
-    first, last = table.iloc[0], table.iloc[-1]
-    told = "; ".join(f"{readable(name)} from {first[name]:.3g} to {last[name]:.3g}" for name in names)
+    told = "; ".join(f"{readable(name)} from {ends(table[name])}" for name in names)
     return chart(draw, f"{title} over {len(table)} epochs: {told}.", caption)
 
 
@@ -77,13 +81,24 @@ def compared_curves(logs: Mapping[str, pd.DataFrame], column: str, title: str, c
         axes.set_ylim(0)
         axes.legend()
 
-    told = "; ".join(
-        f"{name} from {log[column].iloc[0]:.3g} to {log[column].iloc[-1]:.3g}" for name, log in known.items()
-    )
+    told = "; ".join(f"{name} from {ends(log[column])}" for name, log in known.items())
     return chart(draw, f"{title} by epoch: {told}.", caption)
 
 
+def compared_training(logs: Mapping[str, pd.DataFrame | None]) -> list[Chart]:
+    """Return the curves that methods are compared by, with a line for the first run of each."""
+    known = {name: log for name, log in logs.items() if log is not None}
+    drawn = [compared_curves(known, column, title, caption) for column, (title, caption) in COMPARED.items()]
+    return [item for item in drawn if item is not None]
+
+
 PLAIN = FuncFormatter(lambda value, place: f"{value:g}")
+
+
+def ends(values: pd.Series) -> str:
+    """Return the first and the last known value."""
+    known = values.dropna()
+    return f"{known.iloc[0]:.3g} to {known.iloc[-1]:.3g}"
 
 
 def spread(table: pd.DataFrame) -> float:

@@ -13,6 +13,8 @@ from danil.statistics.predictions import Predictions
 
 Array = np.ndarray[Any, Any]
 Corner = Literal["lower left", "lower right"]
+MATRIX = 50
+"""Classes up to which a confusion matrix is shown."""
 INSIDE, LINES = 6, 12
 """Up to so many classes the legend stands inside the axes; at most so many classes have a line."""
 

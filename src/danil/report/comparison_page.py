@@ -6,9 +6,9 @@ from typing import Any
 
 from danil.data.manifest import plural
 from danil.report.card import TextTable, cautions, data_facts
-from danil.report.charts import compared_curves
+from danil.report.charts import compared_training
+from danil.report.class_charts import MATRIX
 from danil.report.differences import difference_table, method_table
-from danil.report.drawing import Chart
 from danil.report.measures import title
 from danil.report.page import write_page
 from danil.report.record import RunRecord, read_record
@@ -27,11 +27,6 @@ CONTENTS = (
     ("protocol", "Protocol"),
     ("provenance", "Runs"),
 )
-CURVES = {
-    "cross_entropy": ("Cross-entropy", "Mean loss of each epoch, without other terms; first run of each method."),
-    "validation_macro_f1": ("Validation macro-F1", "After each epoch; first run of each method."),
-    "share_wrong": ("Wrong images", "Share of training images got wrong; first run of each method."),
-}
 
 
 def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> Path:
@@ -47,8 +42,12 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
     known = {name: record for name, record in records.items() if record is not None}
     first = next(iter(known.values()), None)
     differences = [difference_table(comparison, pair) for pair in comparison["pairs"]]
-    drawn, robust = training(known), compared_section(comparison.get("robustness"))
-    shown = {"training": drawn, "robustness": robust}
+    drawn, robust = (
+        compared_training({name: record.log for name, record in known.items()}),
+        compared_section(comparison.get("robustness")),
+    )
+    matrices = len(comparison["classes"]) <= MATRIX
+    shown = {"training": drawn, "robustness": robust, "classes": matrices}
     return write_page(
         path,
         "comparison.html.j2",
@@ -58,12 +57,16 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         contents=[item for item in CONTENTS if shown.get(item[0], True)],
         summary=summary(comparison),
         verdicts=[f"{pair['first']} against {pair['second']}: {pair['verdict']}." for pair in comparison["pairs"]],
-        notes=[*comparison["notes"], *([] if first is None else cautions(first, notes=False))],
+        notes=[
+            *comparison["notes"],
+            *([] if first is None else cautions(first, notes=False)),
+            *([] if matrices else [f"Confusion matrices of more than {MATRIX} classes are left out."]),
+        ],
         methods=method_table(comparison),
         differences=differences,
         mcnemar=mcnemar_table(comparison),
         classes=comparison["classes"],
-        confusions=[(name, confusion(method["runs"][0])) for name, method in methods.items()],
+        confusions=[(name, confusion(method["runs"][0])) for name, method in methods.items()] if matrices else [],
         training=drawn,
         robustness=robust,
         protocol=recipe_table(known),
@@ -113,13 +116,6 @@ def confusion(run: str) -> list[list[int]]:
     """Return a run's confusion matrix on the labelled images."""
     table = read_predictions(run if Path(run).is_file() else Path(run) / "predictions.csv")
     return confusion_matrix(table.labels, table.found, len(table.classes)).tolist()
-
-
-def training(records: Mapping[str, RunRecord]) -> list[Chart]:
-    """Return curves with a line per method."""
-    logs = {name: record.log for name, record in records.items() if record.log is not None}
-    drawn = [compared_curves(logs, column, title, caption) for column, (title, caption) in CURVES.items()]
-    return [item for item in drawn if item is not None]
 
 
 def recipe_table(records: Mapping[str, RunRecord]) -> TextTable | None:

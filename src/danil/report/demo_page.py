@@ -10,9 +10,9 @@ from danil.data.manifest import plural
 from danil.evaluation import compare_runs
 from danil.explanation import localization_run, score_intervals
 from danil.report.card import TextTable, cautions, protocol, provenance
-from danil.report.charts import compared_curves
+from danil.report.charts import compared_training
 from danil.report.differences import difference_table
-from danil.report.drawing import Chart, photo_uri
+from danil.report.drawing import photo_uri
 from danil.report.gallery import Case, Tile, gallery_cases, gallery_rows
 from danil.report.page import interval, number, signed, write_page
 from danil.report.record import RunRecord, read_record
@@ -70,7 +70,7 @@ def write_demo_report(base: str | Path, danil: str | Path, path: str | Path) -> 
         samples=samples(fitted[0], records[0]),
         differences=differences,
         confusions=confusions(names, tables),
-        training=training(names, records),
+        training=compared_training({name: record.log for name, record in zip(names, records, strict=True)}),
         pairs=map_pairs(fitted, records, tables),
         evidence=evidence(records),
         folders=[record.folder.path.as_posix() for record in records],
@@ -122,18 +122,6 @@ def confusions(names: Sequence[str], tables: Sequence[Predictions]) -> list[tupl
         (name, confusion_matrix(table.labels, table.found, len(table.classes)).tolist())
         for name, table in zip(names, tables, strict=True)
     ]
-
-
-def training(names: Sequence[str], records: Sequence[RunRecord]) -> list[Chart]:
-    """Return curves with a line for each network."""
-    logs = {name: record.log for name, record in zip(names, records, strict=True) if record.log is not None}
-    wanted = {
-        "cross_entropy": ("Cross-entropy", "Mean loss of each epoch, without DANIL's term."),
-        "validation_macro_f1": ("Validation macro-F1", "After each epoch; the best epoch is kept."),
-        "share_wrong": ("Wrong images", "Share of training images got wrong: those on which DANIL's term acts."),
-    }
-    drawn = [compared_curves(logs, column, title, caption) for column, (title, caption) in wanted.items()]
-    return [item for item in drawn if item is not None]
 
 
 def map_pairs(

@@ -39,17 +39,17 @@ class Case:
         return self.found == self.label
 
 
-def gallery_rows(predictions: Predictions, count: int, right: int = 0) -> list[int]:
-    """Return the `count` most confidently wrong images and, after them, the `right` least confidently right ones.
+def gallery_rows(predictions: Predictions, count: int) -> list[int]:
+    """Return the `count` most confidently wrong images; where fewer are wrong, the least confidently right ones follow.
 
-    Where fewer are wrong, right ones take their place; images without a label are left out.
+    Images without a label are left out.
     """
     chosen = predictions.probabilities[np.arange(len(predictions.labels)), predictions.found]
     known = np.flatnonzero(predictions.labels >= 0)
     wrong = [row for row in known if predictions.found[row] != predictions.labels[row]]
     correct = [row for row in known if predictions.found[row] == predictions.labels[row]]
     first = sorted(wrong, key=lambda row: -chosen[row])[:count]
-    then = sorted(correct, key=lambda row: chosen[row])[: right + count - len(first)]
+    then = sorted(correct, key=lambda row: chosen[row])[: count - len(first)]
     return [int(row) for row in (*first, *then)]
 
 

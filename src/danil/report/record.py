@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from danil.evaluation.document import FORMAT
 from danil.runs import Recipe, RunError, RunFolder
-from danil.runs.record import check_columns
+from danil.runs.record import check_classes, check_columns
 from danil.statistics.predictions import Predictions
 from danil.statistics.tables import read_predictions
 
@@ -21,6 +23,46 @@ NEXT_STEP = {
     "predictions.csv": "the predictions on the test part; training writes them at its end (none without a test part)",
     "metrics.json": "the metrics; write them by `danil evaluate RUN`",
 }
+
+
+class Environment(BaseModel):
+    """Say what a page reads of `environment.json`."""
+
+    command: list[str] | None = None
+    versions: dict[str, str | None] = {}
+    devices: list[str] | None = None
+
+
+class Interval(BaseModel):
+    """Say what a metric is."""
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+
+
+class Constant(BaseModel):
+    """Say what the constant classifier scores."""
+
+    metrics: dict[str, FiniteFloat | None]
+
+
+class Metrics(BaseModel):
+    """Say what a page needs of `metrics.json`."""
+
+    level: FiniteFloat
+    grouped: bool
+    labelled: int
+    resamples: int
+    constant: Constant
+    metrics: dict[str, Interval]
+    per_class: dict[str, dict[str, Any]]
+    calibration: dict[str, Any]
+    decision_curves: dict[str, dict[str, Any]]
+    operating_points: list[dict[str, Any]]
+    selective: dict[str, Any]
+    subgroups: list[dict[str, Any]]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -66,30 +108,41 @@ def read_record(path: str | Path) -> RunRecord:
         for file in (folder.manifest, folder.environment, folder.log, folder.predictions, folder.metrics)
         if not file.is_file()
     ]
-    environment, metrics = read_json(folder.environment), read_json(folder.metrics)
+    environment, metrics = read_json(folder.environment, Environment), read_json(folder.metrics)
     if metrics is not None and metrics.get("format") != FORMAT:
         raise RunError(
             f"`{folder.metrics}` has format {metrics.get('format')}, this version reads {FORMAT}. Write it again: "
             f"`danil evaluate {folder.path}`."
         )
+    read_json(folder.metrics, Metrics)
     log, manifest = read_table(folder.log), read_table(folder.manifest)
     if manifest is not None:
         check_columns(manifest, folder.manifest, ("path", "group", "split", *data["tasks"]))
     if log is not None:
         check_columns(log, folder.log, ("epoch",))
     predictions = read_predictions(folder.predictions) if folder.predictions.is_file() else None
-    classes = tuple(next(iter(data["tasks"].values())))
-    if predictions is not None and predictions.classes != classes:
-        raise RunError(
-            f"`{folder.predictions}` has the classes {', '.join(predictions.classes)}, the run {', '.join(classes)}. "
-            "Restore the file, or train again."
-        )
-    numbers = None if log is None else log.apply(pd.to_numeric, errors="coerce")
+    if predictions is not None:
+        check_classes(predictions.classes, next(iter(data["tasks"].values())), folder.predictions)
+    numbers = None if log is None else finite(log, folder.log)
     return RunRecord(folder, data, recipe, environment or {}, manifest, numbers, predictions, metrics, missing)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in the file, `None` where there is no file."""
+def finite(log: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the log as numbers, what is none or not finite missing.
+
+    Raises:
+        RunError: an epoch is no number.
+    """
+    numbers = log.apply(pd.to_numeric, errors="coerce").astype("float64")
+    numbers = numbers.where(np.isfinite(numbers))
+    if numbers["epoch"].isna().any():
+        line = int(numbers["epoch"].isna().to_numpy().argmax()) + 2
+        raise RunError(f"`{path}` is damaged: `epoch` in line {line} is no number. Restore it from a copy of the run.")
+    return numbers
+
+
+def read_json(path: Path, form: type[BaseModel] | None = None) -> dict[str, Any] | None:
+    """Return the object in the file, which has this form, `None` where there is no file."""
     if not path.is_file():
         return None
     try:
@@ -100,6 +153,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
         ) from error
     if not isinstance(found, dict):
         raise RunError(f"`{path}` is damaged: it holds no JSON object. Write it again.")
+    try:
+        if form is not None:
+            form.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"`{path}` is damaged: `{where}`: {first['msg']}. Write it again.") from error
     return found
 
 

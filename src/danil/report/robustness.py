@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from danil.report.card import TextTable
 from danil.report.drawing import MUTED, SERIES, Chart, chart
 from danil.report.measures import spanned
-from danil.report.page import interval, signed
+from danil.report.page import interval, number, signed
 from danil.report.sections import Section
 
 TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
@@ -72,10 +72,12 @@ def drops(document: Mapping[str, Any]) -> Chart:
 
     def draw(axes: Axes) -> None:
         for place, (key, title) in enumerate(TITLES.items()):
-            found = [(row, entry) for row, each in enumerate(conditions) if known(entry := each["metrics"][key])]
+            found = [
+                (row, e) for row, each in enumerate(conditions) if (e := each["metrics"][key])["value"] is not None
+            ]
             where = [row + (place - 0.5) * 0.22 for row, _ in found]
             values = [entry["value"] for _, entry in found]
-            spread = [[e["value"] - e["low"] for _, e in found], [e["high"] - e["value"] for _, e in found]]
+            spread = [[reach(e, "low", -1) for _, e in found], [reach(e, "high", 1) for _, e in found]]
             mark = "os"[place]
             axes.errorbar(where, values, yerr=spread, fmt=mark, ms=4, lw=1.4, color=SERIES[place], label=title)
         axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":")
@@ -83,10 +85,14 @@ def drops(document: Mapping[str, Any]) -> Chart:
         axes.set(title="Robustness", ylim=(0, 1))
         axes.legend()
 
-    told = ", ".join(f"{row['name']} {row['metrics']['accuracy']['value']:.3f}" for row in conditions)
+    told = ", ".join(f"{row['name']} {number(row['metrics']['accuracy']['value'])}" for row in conditions)
     return chart(draw, f"Accuracy by condition: {told}.", "Bars are 95 % intervals over groups.", (6.4, 3.6))
 
 
-def known(entry: Mapping[str, float | None]) -> bool:
-    """Tell whether a metric and its interval are defined."""
-    return all(entry[key] is not None for key in ("value", "low", "high"))
+def reach(entry: Mapping[str, float | None], end: str, sign: int) -> float:
+    """Return how far a metric's interval reaches from its value; 0 without one, or where it ends before the value.
+
+    A percentile interval can exclude the value: macro-F1 of many classes with few images each falls in most resamples.
+    """
+    value, edge = entry["value"], entry[end]
+    return 0.0 if value is None or edge is None else max(0.0, sign * (edge - value))

@@ -13,7 +13,7 @@ from danil.evaluation.robustness import FILE as ROBUSTNESS
 from danil.evaluation.robustness_file import read_robustness
 from danil.report.card import cautions, class_table, data_facts, protocol, provenance
 from danil.report.charts import reliability_chart, risk_coverage_chart, training_charts
-from danil.report.class_charts import precision_recall_chart, roc_chart
+from danil.report.class_charts import MATRIX, precision_recall_chart, roc_chart
 from danil.report.drawing import Chart
 from danil.report.gallery import Case, gallery_cases, gallery_rows
 from danil.report.measures import measure_groups, per_class
@@ -30,8 +30,6 @@ from danil.statistics.predictions import Predictions
 
 LOGGER = logging.getLogger(__name__)
 GALLERY = 8
-MATRIX = 50
-"""Classes up to which a confusion matrix is shown."""
 BUDGET = 3_500_000
 """Bytes that the gallery may take, so that a page stays below 5 MB."""
 

@@ -52,7 +52,7 @@ def f1_sentence(score: Measure) -> str:
 
 
 def worst_confusion(record: RunRecord) -> str | None:
-    """Return the class most often taken for one other class, by share of its images."""
+    """Return the class of whose images the largest share was taken for one other class."""
     if record.predictions is None:
         return None
     matrix = confusion_matrix(record.predictions.labels, record.predictions.found, len(record.classes))
@@ -64,8 +64,11 @@ def worst_confusion(record: RunRecord) -> str | None:
     if not taken:
         return "No test image was given a wrong class."
     names = record.classes
-    many = plural(images, "image")
-    return f"The most frequent mistake: of {many} of {names[label]}, {taken} were taken for {names[other]}."
+    were = "was" if taken == 1 else "were"
+    return (
+        f"The class most often taken for one other, by share: of {plural(images, 'image')} of {names[label]}, {taken} "
+        f"{were} taken for {names[other]}."
+    )
 
 
 def tiles(record: RunRecord, groups: list[MeasureGroup]) -> Tiles:

@@ -24,9 +24,10 @@ from danil.data.sources import source_depth
 from danil.data.transforms import squared
 from danil.models import create_model
 from danil.objectives import ResponseMaps, response_maps
+from danil.objectives.margins import strongest_rivals
 from danil.runs.checkpoint import CheckpointError, latest_checkpoint
 from danil.runs.folder import RunError, RunFolder
-from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities, tasked
+from danil.runs.prediction import Normalization, Probabilities, predicted_probabilities
 from danil.runs.threads import fit_threads
 from danil.runs.unfinished import unfinished
 
@@ -83,6 +84,10 @@ class FittedClassifier:
             self.model, batches, self.task, normalize=self.normalize, views=self.recipe.data.views, advance=advance
         )
 
+    def shares(self, display: Tensor) -> Tensor:
+        """Return the main task's class probabilities `(B, K)`, float64 on the CPU, for images `(B, 3, S, S)` uint8."""
+        return torch.from_numpy(self.probabilities([display])[self.task])
+
     def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 32) -> pd.DataFrame:
         """Return a row per image, in order: `path`, `prediction`, `probability_<class>` ….
 
@@ -115,21 +120,24 @@ class FittedClassifier:
     def response_maps(self, images: Picture | Iterable[Picture], labels: Sequence[str] | None = None) -> ResponseMaps:
         """Return A⁺, A⁻ and their difference for these images (main task).
 
-        Without `labels` the predicted class takes the label's place, and the rival is the strongest other class.
+        Without `labels` the predicted class takes the label's place. The rival is the strongest other class, of the
+        fused probabilities where the run predicts in several views; the maps are those of the image as it is.
 
         Raises:
             RunError: a label is not a class of the run.
         """
-        prepared = self.prepare(images)
+        display = self.display(images)
+        shares = self.shares(display)
         if labels is None:
-            with torch.inference_mode():
-                indices = tasked(self.model(prepared), self.task)[self.task].argmax(1)
+            indices = shares.argmax(1)
         else:
             unknown = sorted({name for name in labels if name not in self.classes})
             if unknown:
                 raise RunError(f"labels {unknown} are not classes of this run: {', '.join(self.classes)}.")
             indices = torch.tensor([self.classes.index(name) for name in labels])
-        return response_maps(self.model, prepared, indices.to(prepared.device).clone(), task=self.task)
+        prepared, rivals = self.normalize(display), strongest_rivals(shares, indices)
+        device = prepared.device
+        return response_maps(self.model, prepared, indices.to(device), rivals.to(device), task=self.task)
 
 
 def open_run(path: str | Path, *, device: str = "auto") -> FittedClassifier:

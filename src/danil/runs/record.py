@@ -36,3 +36,12 @@ def check_columns(table: Iterable[Hashable], path: Path, needed: Iterable[str]) 
         raise RunError(
             f"`{path}` is damaged: it has no column {', '.join(missing)}. Restore it from a copy of the run."
         )
+
+
+def check_classes(found: Sequence[str], classes: Sequence[str], path: Path) -> None:
+    """Raise `RunError` where a table of predictions has other classes than the run."""
+    if tuple(found) != tuple(classes):
+        raise RunError(
+            f"`{path}` has the classes {', '.join(found)}, the run {', '.join(classes)}. "
+            "Restore the file, or train again."
+        )
