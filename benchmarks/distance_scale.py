@@ -8,14 +8,14 @@ results/distance_scale.json and the table in docs/method.md.
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
+from marked import write_between
 
 from danil import DistractorAware
-from danil.data import loader
+from danil.data import loader, write_atomically
 from danil.runs import RunFolder, open_run, run_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -63,8 +63,5 @@ if __name__ == "__main__":
     parser.add_argument("--batches", type=int, default=6)
     arguments = parser.parse_args()
     found = [record for run in arguments.runs for record in measured(run, arguments.batches)]
-    (ROOT / "results" / "distance_scale.json").write_text(json.dumps(found, indent=1) + "\n")
-    document = ROOT / "docs" / "method.md"
-    begin, end = map(re.escape, MARKS)
-    content = f"{MARKS[0]}\n{table(found)}\n{MARKS[1]}"
-    document.write_text(re.sub(f"{begin}.*?{end}", lambda _: content, document.read_text(), flags=re.DOTALL))
+    write_atomically(ROOT / "results" / "distance_scale.json", json.dumps(found, indent=1) + "\n")
+    write_between(ROOT / "docs" / "method.md", MARKS, table(found))

@@ -54,7 +54,8 @@ DIFFERENCES = {
 def spanned(entry: dict[str, Any], sign: str = "", key: str = "mean") -> str:
     if entry[key] is None:
         return "–"
-    return f"{entry[key]:{sign}.3f} [{entry['low']:{sign}.3f}, {entry['high']:{sign}.3f}]".replace("-", "−")
+    span = "" if entry["low"] is None else f" [{entry['low']:{sign}.3f}, {entry['high']:{sign}.3f}]"
+    return f"{entry[key]:{sign}.3f}{span}".replace("-", "−")
 
 
 def evidence_table(records: dict[str, Any]) -> str:
@@ -156,7 +157,7 @@ def rounded(value: Any) -> Any:
 
 
 def faithfulness_record(run: Path) -> dict[str, Any]:
-    """Return the areas under a run's deletion and insertion curves, and less the random ranking's, with intervals."""
+    """Return the areas under a run's deletion and insertion curves, and less those of the map moved, with intervals."""
     table = pd.read_csv(run / "explanation" / "faithfulness.csv", dtype={"path": str, "group": str, "map": str})
     recipe = tomllib.loads((run / "recipe.toml").read_text())
     return {
@@ -167,8 +168,8 @@ def faithfulness_record(run: Path) -> dict[str, Any]:
 
 
 def faithfulness_table(records: dict[str, Any]) -> str:
-    """Return a row per run and map; bold: better than a random ranking, italic: worse."""
-    head = "| run (images) | map | deletion (low is good) | less random | insertion (high is good) | less random |"
+    """Return a row per run and map; bold: better than the map moved at random, italic: worse."""
+    head = "| run (images) | map | deletion (low is good) | less moved | insertion (high is good) | less moved |"
     lines = [head, "|---|---|---|---|---|---|"]
     for run, document in records.items():
         rows = {(row["map"], row["curve"]): row for row in document["areas"]}
@@ -178,7 +179,7 @@ def faithfulness_table(records: dict[str, Any]) -> str:
                 row = rows[kind, curve]
                 change = {key: row[f"difference_{key}"] for key in ("mean", "low", "high")}
                 mark = {1: "**", 0: "", -1: "*"}[sign * side(change)]
-                cells += [spanned(row), "–" if kind == "random" else f"{mark}{spanned(change, '+')}{mark}"]
+                cells += [spanned(row), f"{mark}{spanned(change, '+')}{mark}"]
             title = MAPS.get(kind, "random ranking")
             lines.append(f"| {run} ({document['images']}) | {title} | {' | '.join(cells)} |")
     return "\n".join(lines)

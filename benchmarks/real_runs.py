@@ -72,7 +72,7 @@ def record(name: str, seconds: float, cpu_seconds: float, threads: int) -> None:
 
 def table() -> str:
     """Return the Markdown table of all records, in the order of `RUNS`."""
-    lines = ["| data | method | macro-F1 [95 %] | accuracy [95 %] | CPU minutes |", "|---|---|---|---|---|"]
+    lines = ["| data | method | macro-F1 [95 %] | accuracy [95 %] | CPU minutes (user) |", "|---|---|---|---|---|"]
     for data, (_, title) in DATA.items():
         records = {name: RECORDS / f"{name}.json" for name in RUNS if name.startswith(f"{data}-")}
         found = {name: json.loads(path.read_text()) for name, path in records.items() if path.exists()}

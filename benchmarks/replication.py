@@ -194,9 +194,14 @@ def training(records: Sequence[Record]) -> str:
     lines = ["| suite | data | backbone | method | cross-entropy | share wrong |", "|---" * 6 + "|"]
     for names, each in by_method(records).items():
         if each[0].method[0] in {"base", "dil"} and each[0].dataset[0] == "aptos2019":
-            values = (mean(one.log[key][-1] or math.nan for one in each) for key in ("cross_entropy", "share_wrong"))
+            values = (mean(known(one.log[key][-1]) for one in each) for key in ("cross_entropy", "share_wrong"))
             lines.append(f"| {' | '.join(names)} | {' | '.join(f'{value:.2f}' for value in values)} |")
     return "\n".join(lines)
+
+
+def known(value: float | None) -> float:
+    """Return the value, NaN for none."""
+    return math.nan if value is None else value
 
 
 def costs(records: Sequence[Record]) -> str:

@@ -12,6 +12,7 @@ from danil.benchmark.records import Record
 from danil.benchmark.suite import combinations, read_suite
 from danil.benchmark.tables import VERDICTS, explained, finding, interval, metric_name, number, verdict
 from danil.benchmark.tables import row as table_row
+from danil.data.manifest import plural
 from danil.statistics.comparison import signed
 from danil.statistics.two_level import ENOUGH
 
@@ -22,17 +23,18 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
     """Return what is shown of DANIL, a table of every difference to Base, and a sentence for each metric, by suite."""
     head = ("data", "method", "seeds", "macro-F1 less Base's", "paper's", "accuracy less Base's", "paper's")
     lines: list[str] = []
-    for grid, other in zip(found, accuracy, strict=True):
+    done = Counter(record.suite for record in records)
+    pairs = sorted(zip(found, accuracy, strict=True), key=lambda pair: -done[pair[0].suite] / trainings(pair[0].suite))
+    for grid, other in pairs:
         compared = grid.compared()
         if compared:
-            done = sum(record.suite == grid.suite for record in records)
             asked = trainings(grid.suite)
             open_end = (
                 ""
-                if done == asked
+                if done[grid.suite] == asked
                 else "; Holm counts the differences there are, so that verdicts may change with the others"
             )
-            state = f"{grid.part} part; {done} of {asked} trainings finished{open_end}"
+            state = f"{grid.part} part; {done[grid.suite]} of {asked} trainings finished{open_end}"
             mine = [record for record in records if record.suite == grid.suite]
             lines += [f"**{grid.title}** ({state})", "", *danil_alone((grid, other), mine)]
             lines += [table_row(head), "|---" * len(head) + "|"]
@@ -42,16 +44,17 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
             again = named(mine)
             lines += [again, ""] if again else []
             if grid.part == "validation":
-                lines += [choice(grid, done == asked), ""]
+                lines += [choice(grid, done[grid.suite] == asked), ""]
     return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."
 
 
 def danil_alone(pair: Sequence[Grid], records: Sequence[Record]) -> list[str]:
     """Return, metric by metric, the verdicts on all forms of DANIL and what their intervals leave possible."""
-    forms = {record.method[0] for record in records if (record.paper or record.method[0]) == "danil"}
+    known = {record.method[0] for record in records if (record.paper or record.method[0]) == "danil"}
     lines: list[str] = []
     for grid in pair:
-        found = [entry for key, entry in grid.compared().items() if key[2] in forms]
+        forms = {key[2] for key in grid.compared()} & known
+        found = [entry for key, entry in grid.compared().items() if key[2] in forms and len(entry.shared) >= ENOUGH]
         spans = [entry.to_base for entry in found if entry.to_base is not None and not math.isnan(entry.to_base.low)]
         counts = Counter(map(verdict, found))
         told = ", ".join(f"{word} in {counts[word]}" for word in VERDICTS if counts[word] or word in VERDICTS[:2])
@@ -59,8 +62,9 @@ def danil_alone(pair: Sequence[Grid], records: Sequence[Record]) -> list[str]:
         printed = [entry.paper_to_base for entry in found if entry.paper_to_base is not None]
         paper = f"; the paper prints {signed(min(printed))} to {signed(max(printed))}" if printed else ""
         if found:
+            count = f"{plural(len(forms), 'form')} of it, {plural(len(found), 'difference')}"
             lines.append(
-                f"- **DANIL** less Base in {metric_name(grid)}, {len(forms)} forms of it, {len(found)} differences: "
+                f"- **DANIL** less Base in {metric_name(grid)}, {count}: "
                 f"{told}. Together the intervals reach from {reach}{paper}."
             )
     return [*lines, ""] if lines else []
