@@ -111,7 +111,8 @@ def kill_in_write(place: Place, draw: random.Random) -> Record:
         victim.wait_until(victim.partial, pause=0)
     victim.send(signal.SIGKILL, group=True)
     victim.join()
-    return place.outcome(victim, kills=[{"step": victim.saved(), "in_write": victim.partial()}])
+    kills = [{"step": victim.saved(), "in_write": victim.partial()}]
+    return place.outcome(victim, kills=kills, wants_write=True)
 
 
 def asked(number: signal.Signals) -> Fault:

@@ -30,8 +30,8 @@ HEAD = """# Reliability
 Generated from `results/faults.json` by `python benchmarks/faults.py`, which does the faults below to real, short
 training runs on the CPU (the script's header says which; two loader workers, every augmentation, every kind of state
 that a checkpoint holds). After each fault the same command is given again with `--resume`. *Survived* means that
-weights, predictions and log, its time columns aside, have the same bytes as those of a run left alone; *lost* is
-everything else.
+weights, predictions and log, its time columns aside, have the same bytes as those of a run left alone; *without effect*
+that the run ended by itself before the fault could reach it; *lost* is everything else.
 
 """
 
@@ -73,18 +73,27 @@ GUIDE = """
 
 
 def table(faults: dict[str, Records]) -> str:
-    """Return a row per kind of fault."""
-    lines = ["| fault | injected | survived | lost |", "|---|---|---|---|"]
-    counts = [0, 0]
+    """Return a row per kind of fault; what had no effect (a run that ended first) is neither survived nor lost."""
+    lines = ["| fault | injected | without effect | survived | lost |", "|---|---|---|---|---|"]
+    total = [0, 0, 0, 0]
     for name, way in WAYS.items():
         records = faults.get(name, [])
         if not records:
             continue
         injected = sum(len(record.get("kills", [None])) for record in records)
         lost = sum(not record["survived"] for record in records)
-        counts = [counts[0] + injected, counts[1] + lost]
-        lines.append(f"| {way} | {injected} | {injected - lost} | {lost} |")
-    return "\n".join([*lines, f"| **all** | **{counts[0]}** | **{counts[0] - counts[1]}** | **{counts[1]}** |"])
+        idle = sum(record["survived"] and without_effect(record) for record in records)
+        counts = [injected, idle, injected - idle - lost, lost]
+        total = [a + b for a, b in zip(total, counts, strict=True)]
+        lines.append(f"| {way} | {' | '.join(map(str, counts))} |")
+    return "\n".join([*lines, f"| **all** | {' | '.join(f'**{count}**' for count in total)} |"])
+
+
+def without_effect(record: dict[str, Any]) -> bool:
+    """Tell whether the run ended as if nothing had been done to it, or no write was met that was to be killed."""
+    kills = record.get("kills", [])
+    missed = bool(kills) and record.get("wants_write", False) and not any(kill["in_write"] for kill in kills)
+    return missed or record.get("exit_code") == 0 or record.get("noticed") is False
 
 
 def details(found: dict[str, Any]) -> str:
