@@ -32,6 +32,14 @@ def test_a_loss_that_is_not_finite_leaves_the_last_sound_save(tiny, tmp_path):
         assert all(torch.isfinite(tensor).all() for tensor in read_checkpoint(file).state["model"].values())
 
 
+def test_weights_that_are_not_finite_do_not_become_the_best(tiny, tmp_path):
+    settings = ("train.select=best", "split.validation=0.2", "train.batch_size=30", "train.lr=3e38")
+    settings += ("train.weight_decay=1e6", "train.recompute_statistics=0", "objective.name=base")
+    with pytest.raises(TrainingError, match=r"is not finite after step 1 \(epoch 1\); it is not saved"):
+        train_run(tiny(*settings), tmp_path / "run", quiet=True)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_an_error_says_where_the_run_stands_and_how_to_go_on(tiny, tmp_path, monkeypatch):
     def broken(*_):
         raise MemoryError("no more")

@@ -23,7 +23,7 @@ from danil.training.log import Log, Row
 from danil.training.losses import gathered_losses, image_losses
 from danil.training.population_statistics import recompute_statistics
 from danil.training.progress import Bar
-from danil.training.saving import Diverged, Saver
+from danil.training.saving import Diverged, Saver, check_weights
 from danil.training.state import Training
 
 
@@ -60,6 +60,7 @@ def fit(loop: Loop, training: Training) -> None:
         final = position.epoch + 1 == train.epochs or position.steps == train.max_steps
         if train.recompute_statistics and (final or len(loop.validation)):
             spent["statistics_seconds"] = population_statistics(loop, training)
+        check_weights(training)  # before they are validated, and kept as the best
         row = loop.fabric.broadcast(epoch_row(loop, training, spent))
         score = float(row.get("validation_macro_f1", -1.0))
         better = score > position.best_score
