@@ -34,6 +34,18 @@ def test_a_tree_of_tensors_and_plain_values_comes_back_equal(tmp_path):
         assert_close(state["model"][name], tensor, rtol=0, atol=0)
 
 
+def test_tuples_and_types_of_numbers_come_back_as_such(tmp_path):
+    tree = {"betas": (0.9, (None, [1, 2])), "dtype": torch.bfloat16}
+    assert read_checkpoint(write_checkpoint(tmp_path / "a.safetensors", tree)).state == tree
+
+
+def test_an_unknown_type_of_numbers_is_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr("danil.runs.checkpoint.packed", lambda *_: {"items": [["dtype", {"dtype": "load"}]]})
+    path = write_checkpoint(tmp_path / "a.safetensors", {})
+    with pytest.raises(CheckpointError, match=r"a\.safetensors.*`load` is no type"):
+        read_checkpoint(path)
+
+
 def test_tied_and_strided_tensors_are_kept_by_value(tmp_path):
     tensor = torch.arange(12.0).reshape(3, 4)
     path = write_checkpoint(tmp_path / "a.safetensors", {"a": tensor, "b": tensor.t(), "c": tensor})

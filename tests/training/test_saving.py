@@ -92,6 +92,14 @@ def test_every_process_gets_its_own_random_state_back():
         assert (torch.rand(1).item(), random.random()) == numbers[rank]
 
 
+def test_the_random_state_of_an_older_checkpoint_has_lists_for_tuples():
+    state = saving.random_state()
+    version, words, gauss = state["python"]
+    expected = random.random()
+    restore_random_state({**state, "python": [version, list(words), gauss]})
+    assert random.random() == expected
+
+
 @pytest.mark.parametrize(("held", "device"), [(1, 0), (1, 3), (4, 2), (4, 0)])
 def test_of_the_gpus_the_own_ones_random_state_is_kept_and_put_back(monkeypatch, held, device):
     """A run of now may go on with fewer GPUs; older checkpoints hold the states of all."""

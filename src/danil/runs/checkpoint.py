@@ -132,24 +132,40 @@ def packed(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"array": packed(torch.from_numpy(value), tensors)["tensor"]}
     if isinstance(value, Mapping):
         return {"items": [[key, packed(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [packed(item, tensors) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [packed(item, tensors) for item in value]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a checkpoint holds tensors, arrays and plain values, not {type(value).__name__}")
 
 
 def unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Return the tree that `packed` was given (tuples come back as lists)."""
+    """Return the tree that `packed` was given (from older checkpoints tuples come back as lists)."""
     if isinstance(value, dict):
         if "tensor" in value:
             return tensors[value["tensor"]]
         if "array" in value:
             return tensors[value["array"]].numpy()
+        if "tuple" in value:
+            return tuple(unpacked(item, tensors) for item in value["tuple"])
+        if "dtype" in value:
+            return known_dtype(value["dtype"])
         return {key: unpacked(item, tensors) for key, item in value["items"]}
     if isinstance(value, list):
         return [unpacked(item, tensors) for item in value]
     return value
+
+
+def known_dtype(name: str) -> torch.dtype:
+    """Return PyTorch's type of numbers of this name."""
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"`{name}` is no type of numbers")
+    return found
 
 
 def digest(tensors: Mapping[str, Tensor], tree: Any) -> str:

@@ -15,21 +15,35 @@ from danil.runs.sections import Train
 PLAIN = {"sgd": "momentum", "nesterov": "sgd"}
 """Our names → timm's: in timm `sgd` means Nesterov momentum, here and in the paper it means the plain one."""
 
+SECOND_ORDER = "adahessian"
+"""timm's one optimiser whose step needs second derivatives."""
+
 
 def create_optimizer(model: nn.Module, train: Train) -> Optimizer:
     """Return timm's optimiser of this name; biases and normalisation weights are not decayed.
 
     Raises:
-        RecipeError: the name is unknown to timm; the nearest known names are offered.
+        RecipeError: the name is unknown to timm (the nearest known names are offered), or cannot be used here.
     """
     name = train.optimizer.lower()
-    known = {*PLAIN, *map(str, list_optimizers())}
+    known = {*PLAIN, *map(str, list_optimizers())} - {SECOND_ORDER}
+    if name == SECOND_ORDER:
+        raise RecipeError(
+            f"`train.optimizer` is `{train.optimizer}`, which needs second derivatives of the loss at every "
+            "step; the training does not make them. Choose another, e.g. `adamw`."
+        )
     if name not in known:
         raise RecipeError(f"`train.optimizer` is `{train.optimizer}`, which timm does not know.{nearest(name, known)}")
     momentum: dict[str, Any] = {"momentum": train.momentum} if name in PLAIN else {}
-    return create_optimizer_v2(
-        model, opt=PLAIN.get(name, name), lr=train.lr, weight_decay=train.weight_decay, **momentum
-    )
+    try:
+        return create_optimizer_v2(
+            model, opt=PLAIN.get(name, name), lr=train.lr, weight_decay=train.weight_decay, **momentum
+        )
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"`train.optimizer` is `{train.optimizer}`, which cannot be made here: {error}. "
+            "Choose another, e.g. `adamw`."
+        ) from error
 
 
 def create_schedule(optimizer: Optimizer, train: Train, steps_per_epoch: int) -> Scheduler | None:

@@ -1,0 +1,56 @@
+"""Optimisers by timm's names: which can be made, and that a checkpoint holds their state whole."""
+
+import pytest
+import torch
+from torch import nn
+
+from danil.runs import RecipeError, read_checkpoint, write_checkpoint
+from danil.runs.sections import Train
+from danil.training.optimization import create_optimizer
+
+
+def begun(name):
+    """Return a small network and its optimiser."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    return model, create_optimizer(model, Train(optimizer=name, lr=0.01))
+
+
+def step(model, optimizer):
+    torch.manual_seed(1)
+    optimizer.zero_grad()
+    model(torch.randn(6, 4)).square().mean().backward()
+    optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore:It is highly recommended to have .opt_einsum")
+@pytest.mark.parametrize("name", ["sgd", "adamw", "adafactorbv", "cadafactorbv", "lamb", "muon", "kron"])
+def test_an_optimiser_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path, name):
+    model, optimizer = begun(name)
+    for _ in range(2):
+        step(model, optimizer)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    kept = read_checkpoint(write_checkpoint(tmp_path / "last.safetensors", state)).state
+    other, resumed = begun(name)
+    other.load_state_dict(kept["model"])
+    resumed.load_state_dict(kept["optimizer"])
+    for _ in range(2):
+        step(model, optimizer)
+        step(other, resumed)
+    for one, same in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(one, same)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing where there is no GPU")
+@pytest.mark.parametrize("name", ["fusedadam", "bnbadam"])
+def test_an_optimiser_that_cannot_be_made_here_is_refused_in_words(name):
+    with pytest.raises(RecipeError, match=rf"`train.optimizer` is `{name}`, which cannot be made here: .*adamw"):
+        begun(name)
+
+
+def test_an_optimiser_that_needs_second_derivatives_is_refused_and_not_offered():
+    with pytest.raises(RecipeError, match="second derivatives"):
+        begun("AdaHessian")
+    with pytest.raises(RecipeError, match="does not know") as caught:
+        begun("adahesian")
+    assert "adahessian" not in str(caught.value)
