@@ -20,7 +20,8 @@ def step(model, optimizer):
     torch.manual_seed(1)
     optimizer.zero_grad()
     model(torch.randn(6, 4)).square().mean().backward()
-    optimizer.step()
+    with torch.compiler.set_stance("force_eager"):  # `kron` would spend half a minute on compiling
+        optimizer.step()
 
 
 @pytest.mark.filterwarnings("ignore:It is highly recommended to have .opt_einsum")
