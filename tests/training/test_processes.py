@@ -43,6 +43,18 @@ def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path, base):
 
 
 @pytest.mark.slow
+def test_a_refusal_by_the_first_process_ends_the_other_in_one_line(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    words = command(tmp_path, "train.devices=2", "train.accelerator=cpu")
+    answer = subprocess.run(words, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
+    assert answer.returncode == 2
+    told = answer.stderr.decode()
+    assert f"danil: `{tmp_path}` exists" in told
+    assert "Traceback" not in told
+    assert "--resume` (in Python" not in told, "there is nothing to go on with"
+
+
+@pytest.mark.slow
 def test_a_run_of_two_processes_killed_in_mid_epoch_and_resumed_ends_bit_equal(tmp_path):
     settings = ("train.save_every=2", "train.epochs=4", "data.workers=2", "objective.name=danil")
     settings += ("train.devices=2", "train.accelerator=cpu", "model.dropout=0.2")

@@ -15,9 +15,12 @@ import torch
 from danil.data.fake import write_fake
 from danil.data.files import UnreadableImages
 from danil.objectives import Terms
+from danil.runs import RunFolder
 from danil.training import Interrupted, TrainingError, loop, run, train_run
+from danil.training.failures import standing
 from danil.training.interruption import stop_requests
 from danil.training.log import Log
+from danil.training.state import Position
 from training.conftest import assert_bit_equal
 
 
@@ -46,7 +49,10 @@ def full_while(patch, owner, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "file", "logged"),
-    [(Log, "add", "log.csv", "epoch 1"), (run, "write_predictions", "predictions.csv", "ends with epoch 2")],
+    [
+        (Log, "add", "log.csv", "no epoch is in the log yet"),
+        (run, "write_predictions", "predictions.csv", "ends with epoch 2"),
+    ],
     ids=["log", "predictions"],
 )
 def test_a_full_disk_names_the_file_and_costs_nothing(tiny, trained, tmp_path, monkeypatch, owner, name, file, logged):
@@ -60,6 +66,19 @@ def test_a_full_disk_names_the_file_and_costs_nothing(tiny, trained, tmp_path, m
     assert not (tmp_path / "run" / file).exists()
     assert not list((tmp_path / "run").rglob("*.part"))
     assert_bit_equal(trained, train_run(tiny(), tmp_path / "run", resume=True, quiet=True))
+
+
+def test_a_row_that_cannot_be_written_is_not_said_to_be_in_the_log(tmp_path, monkeypatch):
+    kept = Log(tmp_path / "log.csv", [])
+    full_while(monkeypatch, Log, "add")
+    with pytest.raises(OSError, match="could not write"):
+        kept.add({"epoch": 1, "loss": 0.123456789, "cross_entropy": 0.123456789, "share_wrong": 0.5})
+    assert kept.rows == []
+
+
+def test_a_run_that_stops_after_its_last_epoch_stands_in_that_epoch(tmp_path):
+    done = SimpleNamespace(position=Position(epoch=1, steps=5), rows=[{"epoch": 1}], saved=5)
+    assert "after step 5 (epoch 1); step 5 is saved" in standing(RunFolder(tmp_path), done, epochs=1)
 
 
 @pytest.mark.slow

@@ -22,15 +22,16 @@ def others_named(fabric: Fabric) -> Generator[None]:
     except RuntimeError as error:
         words = ("connection", "gloo", "nccl", "socket")
         if fabric.world_size > 1 and any(word in str(error).lower() for word in words):
+            reason = str(error).splitlines()[0].partition(". ")[0]
             raise TrainingError(
-                f"another process of this training has died ({str(error).splitlines()[0]}); see its message, if any."
+                f"another process of this training has died ({reason}); see its message, if any."
             ) from error
         raise
 
 
 @contextmanager
-def hints(folder: RunFolder, training: Training) -> Generator[None]:
-    """Add to an error where the run stands and how to go on.
+def hints(folder: RunFolder, training: Training, epochs: int) -> Generator[None]:
+    """Add to an error where the run of so many `epochs` stands and how to go on.
 
     Raises:
         Interrupted: Ctrl-C came a second time, or while the predictions were made; nothing is saved beyond what was.
@@ -39,16 +40,17 @@ def hints(folder: RunFolder, training: Training) -> Generator[None]:
         yield
     except KeyboardInterrupt as error:
         stopped = Interrupted(signal.SIGINT)
-        stopped.add_note(standing(folder, training) + AGAIN)
+        stopped.add_note(standing(folder, training, epochs) + AGAIN)
         raise stopped from error
     except Exception as error:
-        error.add_note(standing(folder, training) + ("" if isinstance(error, Diverged) else AGAIN))
+        error.add_note(standing(folder, training, epochs) + ("" if isinstance(error, Diverged) else AGAIN))
         raise
 
 
-def standing(folder: RunFolder, training: Training) -> str:
+def standing(folder: RunFolder, training: Training, epochs: int) -> str:
     """Return how far a run has come, what of it is saved, and where its log ends."""
     position, rows = training.position, training.rows
     saved = "nothing was saved yet" if training.saved is None else f"step {training.saved} is saved"
     logged = f"`{folder.log}` ends with epoch {rows[-1]['epoch']}" if rows else "no epoch is in the log yet"
-    return f"`{folder.path}` stopped after step {position.steps} (epoch {position.epoch + 1}); {saved}; {logged}."
+    epoch = min(position.epoch + 1, epochs)
+    return f"`{folder.path}` stopped after step {position.steps} (epoch {epoch}); {saved}; {logged}."

@@ -54,9 +54,9 @@ class Log:
         self.events: Any = None
 
     def add(self, row: Row) -> None:
-        """Append one epoch."""
+        """Append one epoch; one that cannot be written is not counted as logged."""
+        write_atomically(self.path, table([*self.rows, row]))
         self.rows.append(row)
-        write_atomically(self.path, table(self.rows))
         try:
             self.add_events(row)
         except OSError as error:

@@ -71,11 +71,13 @@ def train_run(
         training = create_training(recipe, manifest, fabric)
         if not first:
             torch.manual_seed(recipe.seed + fabric.global_rank)  # else all processes would drop out the same units
-        with started(folder, recipe, manifest, resume, overwrite) if first else nullcontext(), hints(folder, training):
-            fabric.barrier()
-            trained(recipe, prepared, fabric, folder, training, resume, quiet)
-            if first:
-                write_predictions(folder, prepared)
+        with started(folder, recipe, manifest, resume, overwrite) if first else nullcontext():
+            with others_named(fabric):
+                fabric.barrier()
+            with hints(folder, training, recipe.train.epochs):
+                trained(recipe, prepared, fabric, folder, training, resume, quiet)
+                if first:
+                    write_predictions(folder, prepared)
     return folder if first else None
 
 
