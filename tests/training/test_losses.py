@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from danil.objectives import CrossEntropy, DistractorAware
+from danil.objectives import CrossEntropy, DistractorAware, WeightedTasks
 from danil.runs import read_checkpoint
 from danil.training import Interrupted, train_run
 from danil.training import loop as training_loop
-from danil.training.losses import image_losses
+from danil.training.losses import image_losses, own_losses
 from training.conftest import assert_bit_equal
 from training.test_training import stop_at
 
@@ -31,6 +31,33 @@ def test_losses_are_those_of_each_image_alone_in_eval_mode():
     alone = [cross_entropy(model.eval()(images[row : row + 1]), labels[row : row + 1]) for row in (0, 1, 2, 4)]
     expected = torch.stack([*alone[:3], torch.tensor(0.0), alone[3]]).detach() * 5 / 4
     torch.testing.assert_close(found, expected)
+
+
+def test_a_weighted_loss_is_the_same_in_every_batch():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    images, labels, weights = torch.randn(6, 3, 2, 2), torch.tensor([0, 1, 0, 2, 1, 0]), torch.tensor([0.5, 1.0, 4.0])
+    expected = cross_entropy(model(images), labels, weights, reduction="none").detach()
+    for objective in (CrossEntropy(weights), DistractorAware(base=CrossEntropy(weights))):
+        for rows in ([0, 1, 2, 3, 4, 5], [0, 2], [3, 4]):
+            batch = images[rows], labels[rows]
+            torch.testing.assert_close(image_losses(model, objective, [batch]), expected[rows])
+            terms = objective(model, *batch)
+            torch.testing.assert_close(own_losses(objective, terms.logits, batch[1]), expected[rows])
+
+
+def test_the_weights_of_each_task_act_on_its_own_losses():
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 2])
+    weights = torch.tensor([0.5, 1.0, 4.0])
+    loss = WeightedTasks({"a": 1.0, "b": 0.5}, base=CrossEntropy({"a": weights}))
+    plain = cross_entropy(logits, labels, reduction="none")
+    found = own_losses(loss, {"a": logits, "b": logits}, {"a": labels, "b": labels})
+    torch.testing.assert_close(found, plain * (weights[labels] + 0.5))
+
+
+def test_without_class_weights_the_losses_are_those_of_the_objective_to_the_bit():
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, -1])
+    assert torch.equal(own_losses(CrossEntropy(), logits, labels), CrossEntropy().per_image(logits, labels))
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -40,6 +41,8 @@ def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path, base):
     )
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, two[name], rtol=1e-4, atol=1e-5)
+    logs = [pd.read_csv(RunFolder(tmp_path / name).log)[["loss", "share_wrong"]] for name in ("one", "two")]
+    pd.testing.assert_frame_equal(*logs, rtol=1e-3)
 
 
 @pytest.mark.slow

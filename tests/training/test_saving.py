@@ -1,5 +1,6 @@
 """When a training is saved and stopped, and what is saved."""
 
+import math
 import random
 import signal
 import time
@@ -15,7 +16,7 @@ from danil.runs.sections import Train
 from danil.training import Interrupted, TrainingError, saving
 from danil.training.failures import others_named
 from danil.training.interruption import Requests
-from danil.training.log import Log
+from danil.training.log import Log, Tally
 from danil.training.saving import Saver, check_weights
 from danil.training.state import Position, Training, restore_random_state
 
@@ -88,7 +89,7 @@ def test_every_process_gets_its_own_random_state_back():
         states.append(saving.random_state())
         numbers.append((torch.rand(1).item(), random.random()))
     for rank in (0, 1):
-        plain.restore({**plain.state(), "random": states}, rank)
+        plain.restore({**plain.state(), "random": states, "tally": [Tally().state()] * 2}, rank)
         assert (torch.rand(1).item(), random.random()) == numbers[rank]
 
 
@@ -140,6 +141,27 @@ def test_events_that_cannot_be_written_do_not_stop_the_log(tmp_path, monkeypatch
     with pytest.warns(UserWarning, match="no space"):
         log.add({"epoch": 1, "loss": 0.5})
     assert pd.read_csv(log.path)["loss"].tolist() == [0.5]
+
+
+def test_the_means_of_an_epoch_are_over_all_processes_whatever_each_has_measured():
+    first, second = Tally(), Tally()
+    first.add({"loss": torch.tensor(1.0), "distance": torch.tensor(math.nan), "rare": torch.tensor(5.0)}, 4)
+    second.add({"loss": torch.tensor(2.0), "distance": torch.tensor(3.0)}, 4)
+    second.add({"loss": torch.tensor(4.0), "distance": torch.tensor(math.nan)}, 4)
+    whole = Tally.joined([first.state(), second.state()]).means()
+    assert whole == {"loss": pytest.approx(7 / 3), "distance": 3.0, "rare": 5.0}
+    assert math.isnan(first.means()["distance"])
+
+
+def test_every_process_gets_its_own_tally_back_and_an_older_checkpoint_has_one():
+    plain, tallies = training(MixedPrecision("bf16-mixed", "cpu")), []
+    for loss in (1.0, 2.0):
+        tally = Tally()
+        tally.add({"loss": torch.tensor(loss)}, 4)
+        tallies.append(tally.state())
+    for held, expected in ((tallies, 2.0), (tallies[0], 1.0)):
+        plain.restore({**plain.state(), "tally": held, "random": [saving.random_state()] * 2}, rank=1)
+        assert plain.tally.means() == {"loss": expected}
 
 
 def test_a_broken_connection_is_another_process_that_died():

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,22 @@ class Tally:
         """Return the weighted mean of each name; NaN where nothing counted."""
         return {name: float(total / self.weights[name]) for name, total in self.sums.items()}
 
+    @classmethod
+    def joined(cls, states: Iterable[Mapping[str, Any]]) -> "Tally":
+        """Return one that counts what each of these `state`s counts, a name that is not in all of them too."""
+        whole = cls()
+        for state in states:
+            for name, total in state["sums"].items():
+                whole.sums[name] = whole.sums.get(name, 0) + total
+                whole.weights[name] = whole.weights.get(name, 0) + state["weights"][name]
+        return whole
+
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint in mid-epoch needs."""
-        return {"sums": dict(self.sums), "weights": dict(self.weights)}
+        """Return what a checkpoint in mid-epoch needs, off the device: another process may ask for it."""
+        return {
+            "sums": {name: total.cpu() for name, total in self.sums.items()},
+            "weights": {name: weight.cpu() for name, weight in self.weights.items()},
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""

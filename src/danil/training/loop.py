@@ -16,11 +16,11 @@ from torch.optim import Optimizer
 from danil.data.dataset import Batch, Images
 from danil.data.loading import earlier_turns, loader
 from danil.data.samplers import RankedByLoss, Shuffled
-from danil.objectives import Terms, check_finite, small_maps
+from danil.objectives import Targets, Terms, check_finite, small_maps
 from danil.runs import Recipe, RunFolder, write_checkpoint
 from danil.runs.prediction import Normalization, predicted_probabilities
 from danil.training.log import Log, Row
-from danil.training.losses import gathered_losses, image_losses
+from danil.training.losses import gathered_losses, image_losses, own_losses
 from danil.training.population_statistics import recompute_statistics
 from danil.training.progress import Bar
 from danil.training.saving import Diverged, Saver, check_weights
@@ -100,7 +100,7 @@ def run_epoch(loop: Loop, training: Training) -> None:
             loop.fabric.clip_gradients(loop.model, loop.optimizer, max_norm=train.clip, error_if_nonfinite=False)
         loop.optimizer.step()
         position.step, position.steps = position.step + 1, position.steps + 1
-        after_step(loop, training, terms, batch.indices)
+        after_step(loop, training, terms, batch.indices, targets)
 
 
 def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> None:
@@ -119,16 +119,17 @@ def refresh_losses(loop: Loop, training: Training, sampler: RankedByLoss) -> Non
     sampler.update(*gathered_losses(loop.fabric, torch.from_numpy(rows), losses, -(-len(loop.images) // ranks)))
 
 
-def after_step(loop: Loop, training: Training, terms: Terms, rows: Tensor) -> None:
+def after_step(loop: Loop, training: Training, terms: Terms, rows: Tensor, targets: Targets) -> None:
     """Move schedule, average, sampler and tally on; save and stop where asked."""
     position, train = training.position, loop.recipe.train
     if loop.schedule is not None:
         loop.schedule.step_update(position.steps)
     if training.average is not None:
         training.average.update(training.model, step=position.steps)
-    if terms.losses is not None and isinstance(training.sampler, RankedByLoss):
+    if isinstance(training.sampler, RankedByLoss):
         share = train.batch_size // loop.fabric.world_size
-        training.sampler.update(*gathered_losses(loop.fabric, rows, terms.losses, share))
+        losses = own_losses(training.objective, terms.logits, targets)
+        training.sampler.update(*gathered_losses(loop.fabric, rows, losses, share))
     training.tally.add({"loss": terms.total, **terms.parts, **terms.stats}, len(rows))
     loop.bar.advance(f"epoch {position.epoch + 1}/{train.epochs}", position.steps, training.tally.means)
     loop.saver.after_step(training)
@@ -206,13 +207,16 @@ def check(terms: Terms, training: Training, loop: Loop, rows: Tensor) -> None:
 def epoch_row(loop: Loop, training: Training, spent: Row) -> Row:
     """Return the log's row of the epoch just run: means over its steps, validation scores, rate and the time spent.
 
-    Only the first process validates; the others return an empty row.
+    The means are over all processes. Only the first one validates; the others return an empty row.
     """
+    tally = training.tally
+    if loop.fabric.world_size > 1:
+        tally = tally.joined(loop.saver.gathered(tally.state()))
     if not loop.fabric.is_global_zero:
         return {}
     position = training.position
     row: Row = {"epoch": position.epoch + 1, "step": position.steps, "lr": loop.optimizer.param_groups[0]["lr"]}
-    row |= training.tally.means()
+    row |= tally.means()
     if len(loop.validation):
         labels = loop.validation.manifest.labels()
         task = loop.validation.manifest.task

@@ -8,26 +8,42 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from danil.objectives import DistractorAware, ImageLoss, Logits, Targets
+from danil.objectives import CrossEntropy, DistractorAware, ImageLoss, Logits, Targets, WeightedTasks
+from danil.objectives.targets import UNKNOWN, matched_tasks
+from danil.objectives.terms import detached
 from danil.runs.prediction import evaluating
 
 Array = np.ndarray[Any, Any]
 
 
 def image_losses(model: nn.Module, objective: nn.Module, batches: Iterable[tuple[Tensor, Targets]]) -> Tensor:
-    """Return the loss of each image, `(N,)`, with the model in eval mode; it is left as it was found.
-
-    DANIL's term is left out, as in `Terms.losses`. Class weights are normalised over all images, not by batch.
-    """
-    loss = objective.base if isinstance(objective, DistractorAware) else objective
-    assert isinstance(loss, ImageLoss)
+    """Return the loss of each image, `(N,)`, as `own_losses`, the model in eval mode and left as it was found."""
     logits: list[Logits] = []
     targets: list[Targets] = []
     with evaluating(model), torch.no_grad():
         for images, labels in batches:
             logits.append(model(images))
             targets.append(labels)
-    return loss.per_image(joined(logits), joined(targets))
+    return own_losses(objective, joined(logits), joined(targets))
+
+
+def own_losses(objective: nn.Module, logits: Logits, targets: Targets) -> Tensor:
+    """Return the loss of each image, `(B,)`, detached, times its class's weight, whatever else is in the batch.
+
+    DANIL's term is left out, as in `Terms.losses`, which also divides by the mean weight of the batch's classes: losses
+    of several batches could not be ranked among each other.
+    """
+    loss = objective.base if isinstance(objective, DistractorAware) else objective
+    entropy = loss.base if isinstance(loss, WeightedTasks) else loss
+    assert isinstance(loss, ImageLoss)
+    assert isinstance(entropy, CrossEntropy)
+    losses: list[Tensor] = []
+    for task, (output, labels) in matched_tasks(detached(logits), targets).items():
+        normalised = loss.per_image({task: output}, {task: labels})
+        weights, known = entropy.class_weights.get(task), labels != UNKNOWN
+        mean = 1.0 if weights is None else weights[labels[known]].sum() / known.sum().clamp_min(1)
+        losses.append(normalised * mean)
+    return torch.stack(losses).sum(0)
 
 
 def joined(parts: list[Any]) -> Any:

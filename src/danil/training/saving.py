@@ -1,6 +1,7 @@
 """Saving and stopping: when it happens, decided alike in all processes."""
 
 import time
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -78,11 +79,11 @@ class Saver:
             OSError: it could not be written; the checkpoint there is left as it is.
         """
         check_weights(training)
-        states = self.gathered_random_states()
+        each = {"random": self.gathered(random_state()), "tally": self.gathered(training.tally.state())}
         fault: OSError | None = None
         if self.fabric.is_global_zero:
             try:
-                write_checkpoint(self.folder.checkpoint("last"), {**training.state(), "random": states})
+                write_checkpoint(self.folder.checkpoint("last"), {**training.state(), **each})
             except OSError as error:
                 fault = error
         (failed,) = self.agreed(int(fault is not None))
@@ -91,12 +92,11 @@ class Saver:
         training.saved = training.position.steps
         self.began = time.monotonic()
 
-    def gathered_random_states(self) -> list[dict[str, object]]:
-        """Return the random state of every process, by rank."""
-        mine = random_state()
+    def gathered(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the state that every process gives, by rank."""
         if self.fabric.world_size == 1:
             return [mine]
-        states: list[dict[str, object]] = [{} for _ in range(self.fabric.world_size)]
+        states: list[dict[str, Any]] = [{} for _ in range(self.fabric.world_size)]
         torch.distributed.all_gather_object(states, mine)
         return states
 

@@ -62,14 +62,14 @@ class Training:
             "precision": self.precision.state_dict(),
             "sampler": self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {},
             "position": vars(self.position),
-            "tally": self.tally.state(),
+            "tally": [self.tally.state()],
             "rows": self.rows,
             "order": self.order,
             "random": [random_state()],
         }
 
     def restore(self, state: Mapping[str, Any], rank: int = 0) -> None:
-        """Go on from a checkpoint's tree, with the random state of this process."""
+        """Go on from a checkpoint's tree, with the random state and the tally of this process."""
         self.predictor.load_state_dict(state["model"])
         if self.average is not None:
             self.model.load_state_dict(state["training_model"])
@@ -79,7 +79,8 @@ class Training:
         if state["sampler"]:
             self.sampler.load_state_dict(state["sampler"])
         self.position = Position(**state["position"])
-        self.tally.restore(state["tally"])
+        tally = state["tally"]
+        self.tally.restore(tally[rank] if isinstance(tally, list) else tally)  # older checkpoints: the first one's
         self.rows[:] = state["rows"]
         self.order = state["order"]
         self.saved = self.position.steps
