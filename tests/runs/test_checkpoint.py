@@ -89,6 +89,15 @@ def test_a_damaged_last_save_falls_back_to_the_one_before_with_a_warning(tmp_pat
         assert latest_checkpoint(path).state == {"step": 1}
 
 
+def test_a_missing_last_save_falls_back_to_the_one_before_with_a_warning(tmp_path):
+    path = tmp_path / "last.safetensors"
+    for step in (1, 2):
+        write_checkpoint(path, {"step": step})
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"last\.safetensors` does not exist\. Going on from .*last\.previous"):
+        assert latest_checkpoint(path).state == {"step": 1}
+
+
 DAMAGES = {
     "flipped": lambda content: content[:-9] + bytes([content[-9] ^ 4]) + content[-8:],
     "cut": lambda content: content[: len(content) // 2],

@@ -7,6 +7,7 @@ import pytest
 from danil.evaluation import EvaluationError, evaluate_run
 from danil.report import write_run_report
 from danil.runs import RecipeError, RunError, RunFolder, read_recipe
+from danil.runs.calibration import read_calibration
 from danil.statistics.predictions import PredictionsError
 
 ODD = {
@@ -47,6 +48,15 @@ def test_a_report_names_the_damaged_file(run, name, kind):
     (run / name).write_bytes(ODD[kind])
     with pytest.raises((RunError, RecipeError, PredictionsError), match=name.replace(".", r"\.")):
         write_run_report(run)
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_damaged_calibration_is_named_and_a_damaged_environment_is_none(run, kind):
+    for name in ("calibration.json", "environment.json"):
+        (run / name).write_bytes(ODD[kind])
+    with pytest.raises(RunError, match=r"calibration\.json` is damaged"):
+        read_calibration(run)
+    assert RunFolder(run).read_environment() == {}
 
 
 @pytest.mark.parametrize("record", ["{}", '{"tasks": {}}', '{"tasks": {"label": [1]}}', '{"tasks": [], "digest": 1}'])

@@ -66,6 +66,9 @@ def test_none_is_text_where_the_key_takes_text():
         ("seed=true", ["`seed` is True"]),
         ("epochs", ["`epochs`", "section.key=value"]),
         ("seed.x.y=1", ["seed"]),
+        ("data.limit.x=none", ["`data.limit` is {'x': 'none'}"]),
+        ("train.clip.x=none", ["`train.clip.x=none`: `clip` is a value, not a section"]),
+        ("data.source.x.y=none", ["`data.source` is "]),
         ("train=3", ["train"]),
     ],
 )

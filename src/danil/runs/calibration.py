@@ -40,7 +40,7 @@ def read_calibration(folder: Path) -> dict[str, Decisions]:
         return TASKS.validate_python(document["tasks"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise RunError(f"`{path}` is damaged: {reason}. Write it again: `danil evaluate {folder}`.") from error
 

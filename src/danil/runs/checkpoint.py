@@ -101,7 +101,8 @@ def latest_checkpoint(path: str | Path) -> Checkpoint | None:
         CheckpointError: files are there, but none is sound.
     """
     target = Path(path)
-    candidates = [file for file in (target, previous(target)) if file.exists()]
+    candidates = [target] if target.exists() or previous(target).exists() else []
+    candidates += [previous(target)] if previous(target).exists() else []
     faults: list[str] = []
     for file in candidates:
         try:

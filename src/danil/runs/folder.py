@@ -108,7 +108,7 @@ class RunFolder:
         """Return versions, device and command as recorded; empty where the record is missing or damaged."""
         try:
             return dict(json.loads(self.environment.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return {}
 
     def read_recipe(self) -> Recipe:
@@ -132,14 +132,15 @@ def check_free(folder: RunFolder, overwrite: bool) -> None:
         raise RunError(f"a run folder cannot be made at `{folder.path}`: {fault}. Choose another `--out`.")
     if not folder.path.exists() or not contents(folder):
         return
+    if not folder.recipe.is_file():
+        raise RunError(
+            f"`{folder.path}` exists and is not a run folder (it has no `{folder.recipe.name}`), so that `--resume` "
+            "cannot go on with it, and `--overwrite` does not delete it. Choose another `--out`."
+        )
     if not overwrite:
         raise RunError(
             f"`{folder.path}` exists. Go on with it by `--resume`, replace it by `--overwrite`, "
             "or choose another `--out`."
-        )
-    if not folder.recipe.is_file():
-        raise RunError(
-            f"`{folder.path}` is not a run folder, so `--overwrite` does not delete it. Choose another `--out`."
         )
 
 

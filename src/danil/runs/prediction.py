@@ -41,8 +41,9 @@ def tasked(output: Tensor | Mapping[str, Tensor], task: str) -> dict[str, Tensor
 
 def symmetries(images: Tensor, views: int) -> list[Tensor]:
     """Return the first `views` of the 8 symmetries of the square, the image itself first."""
-    turned = [torch.rot90(image, turn, (2, 3)) for image in (images, images.flip(3)) for turn in range(4)]
-    return turned[:views]
+    if views == 1:
+        return [images]
+    return [torch.rot90(images if view < 4 else images.flip(3), view % 4, (2, 3)) for view in range(views)]
 
 
 @kept_memory()

@@ -150,7 +150,7 @@ def optional(names: list[str]) -> bool:
     section: Any = Recipe
     for name in names[:-1]:
         field = section.model_fields.get(name)
-        section = field.annotation if field else Section
+        section = field.annotation if field and hasattr(field.annotation, "model_fields") else Section
     field = section.model_fields.get(names[-1])
     return field is not None and field.default is None
 
