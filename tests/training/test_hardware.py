@@ -1,14 +1,17 @@
 import os
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning_fabric.accelerators import MPSAccelerator
 
 from danil.data import DataError
-from danil.runs import RunError, open_run, read_recipe
+from danil.runs import RecipeError, RunError, RunFolder, open_run, read_recipe
 from danil.runs.threads import fit_threads
-from danil.training import train_run
+from danil.training import run, train_run
 from danil.training.hardware import check_cores, deterministic
+from danil.training.run import create_fabric
 
 
 @pytest.fixture
@@ -86,3 +89,19 @@ def test_a_setting_that_only_warns_and_the_environment_are_put_back_too(monkeypa
         assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_apples_gpu_is_not_chosen_by_itself_and_refused_when_named(monkeypatch):
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert create_fabric(read_recipe("paper")).device.type == "cpu"
+    for name in ("mps", "gpu"):
+        with pytest.raises(RecipeError, match=r"`train.accelerator` is .*float64.*Use `cpu`"):
+            create_fabric(read_recipe("paper", [f"train.accelerator={name}"]))
+
+
+def test_the_predictions_are_made_on_the_device_of_the_training(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(run, "open_run", lambda path, *, device: told.append(device))
+    run.write_predictions(RunFolder(tmp_path), SimpleNamespace(parts={"test": (), "validation": ()}), "cpu")
+    assert told == ["cpu"]

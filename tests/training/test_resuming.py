@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from danil.runs import RunError, read_checkpoint
+from danil.runs import CheckpointError, RunError, read_checkpoint
 from danil.runs.checkpoint import previous
+from danil.runs.lock import only_writer
 from danil.training import Interrupted, TrainingError, loop, train_run
 from danil.training.log import Log
 from danil.training.saving import Saver
@@ -149,6 +150,35 @@ def test_two_processes_do_not_write_into_one_run(tiny, trained, monkeypatch):
         with pytest.raises(RunError, match="another process is writing"):
             train_run(tiny(), trained.path, quiet=True, **{how: True})
     assert outcome(trained)[1] == before
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from danil.runs.lock import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_that_another_process_holds_is_respected_until_that_process_ends(tmp_path):
+    words = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process is writing"), only_writer(tmp_path):
+            pytest.fail("two writers")
+        child.kill()
+    with only_writer(tmp_path):
+        pass
+
+
+def test_weights_without_the_state_of_a_training_are_refused_in_words(tiny, tmp_path):
+    recipe = tiny("train.select=best", "split.validation=0.2", "train.epochs=1")
+    folder = train_run(recipe, tmp_path / "run", quiet=True)
+    folder.checkpoint("best").replace(folder.checkpoint("last"))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors` is sound, but .*`objective`.*--overwrite"):
+        train_run(recipe, folder.path, resume=True, quiet=True)
 
 
 def test_no_tensor_and_hardly_an_object_is_kept_from_step_to_step(tiny, tmp_path, monkeypatch):

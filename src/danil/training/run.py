@@ -29,7 +29,7 @@ from danil.training.preparation import Prepared, prepared_images
 from danil.training.progress import Bar, decoding_bar, progress_bar
 from danil.training.saving import Saver
 from danil.training.start import begun_without, check_start, started
-from danil.training.state import Training
+from danil.training.state import Training, check_whole
 
 LOGGER = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def train_run(
             with hints(folder, training, recipe.train.epochs):
                 trained(recipe, prepared, fabric, folder, training, resume, quiet)
                 if first:
-                    write_predictions(folder, prepared)
+                    write_predictions(folder, prepared, fabric.device.type)
     return folder if first else None
 
 
@@ -96,6 +96,8 @@ def trained(
         loop = create_loop(recipe, prepared, fabric, folder, training, requests, bar)
         last = folder.checkpoint("last")
         found = latest_checkpoint(last) if resume else None
+        if found is not None:
+            check_whole(found, training)
         fabric.barrier()
         if found is not None:
             training.restore(found.state, fabric.global_rank)
@@ -111,15 +113,22 @@ def create_fabric(recipe: Recipe) -> Fabric:
     """Return the Fabric of the recipe's device, precision and processes.
 
     Raises:
-        RecipeError: the batch cannot be shared evenly, or there is no such accelerator.
+        RecipeError: the batch cannot be shared evenly, or there is no such accelerator, or not one of ours.
     """
     train = recipe.train
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = automatic if train.accelerator == "auto" else train.accelerator
     try:
-        fabric = Fabric(accelerator=train.accelerator, devices=train.devices, precision=train.precision)
+        fabric = Fabric(accelerator=chosen, devices=train.devices, precision=train.precision)
     except (ValueError, RuntimeError) as error:
         raise RecipeError(
             f"`train.accelerator` is `{train.accelerator}`, `train.devices` {train.devices}: {error}"
         ) from error
+    if fabric.device.type == "mps":
+        raise RecipeError(
+            f"`train.accelerator` is `{train.accelerator}`, here Apple's `mps`, which lacks the float64 that the log "
+            "needs. Use `cpu`."
+        )
     if train.batch_size % fabric.world_size:
         raise RecipeError(
             f"`train.batch_size` is {train.batch_size}, the batch over all {fabric.world_size} processes; "
@@ -218,9 +227,9 @@ def all_steps(recipe: Recipe, manifest: Manifest) -> int:
     return steps if recipe.train.max_steps is None else min(steps, recipe.train.max_steps)
 
 
-def write_predictions(folder: RunFolder, prepared: Prepared) -> None:
+def write_predictions(folder: RunFolder, prepared: Prepared, device: str) -> None:
     """Write the predictions on the test part, and on the validation part where there is one; a table per task."""
-    fitted = open_run(folder.path)
+    fitted = open_run(folder.path, device=device)
     for part, prefix in (("test", ""), ("validation", "validation_")):
         images = prepared.parts[part]
         if not len(images):

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from danil.models import Classifier
+from danil.runs import Checkpoint, CheckpointError
 from danil.training.log import Row, Tally
 
 
@@ -85,6 +86,20 @@ class Training:
         self.order = state["order"]
         self.saved = self.position.steps
         restore_random_state(state["random"][rank])
+
+
+def check_whole(found: Checkpoint, training: Training) -> None:
+    """Refuse a checkpoint that holds weights, as `best` does, but not the state of a training.
+
+    Raises:
+        CheckpointError: naming what it lacks.
+    """
+    missing = [f"`{key}`" for key in training.state() if key not in found.state]
+    if missing:
+        raise CheckpointError(
+            f"checkpoint `{found.path}` is sound, but holds no training to go on with: it has no {', '.join(missing)}. "
+            "Put the run's own `last.safetensors` back, or start again with `--overwrite`."
+        )
 
 
 def random_state() -> dict[str, Any]:
