@@ -6,7 +6,7 @@ from torch import nn
 
 from danil.runs import RecipeError, read_checkpoint, write_checkpoint
 from danil.runs.sections import Train
-from danil.training.optimization import create_optimizer
+from danil.training.optimization import create_optimizer, create_schedule
 
 
 def begun(name):
@@ -55,3 +55,24 @@ def test_an_optimiser_that_needs_second_derivatives_is_refused_and_not_offered()
     with pytest.raises(RecipeError, match="does not know") as caught:
         begun("adahesian")
     assert "adahessian" not in str(caught.value)
+
+
+def rates(epochs, **settings):
+    """Return the learning rate before each of two steps an epoch, and after the last."""
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    schedule = create_schedule(optimizer, Train(lr=1.0, epochs=epochs, **settings), 2)
+    found = [optimizer.param_groups[0]["lr"]]
+    for done in range(1, 2 * epochs + 1):
+        schedule.step_update(done)
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_the_rate_rises_and_falls_as_the_page_of_keys_says():
+    whole, warmed = rates(10, warmup_epochs=0), rates(10, warmup_epochs=2)
+    assert (whole[0], whole[-1]) == pytest.approx((1.0, 0.01))
+    assert warmed[:4] == pytest.approx([0.01 + 0.99 * step / 4 for step in range(4)])
+    assert warmed[4:] == whole[4:]
+    assert max(warmed) == warmed[4] < 0.91
+    assert rates(4, warmup_epochs=1, schedule="constant")[2:] == [1.0] * 7
+    assert rates(3, warmup_epochs=9) == rates(3, warmup_epochs=2)

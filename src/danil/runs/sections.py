@@ -117,17 +117,19 @@ class Train(Section):
 
     `batch_size` counts the images of all `devices` together. `optimizer` is one of timm's names; `sgd` is plain SGD
     (timm's `momentum`), `nesterov` is timm's `sgd`, and `momentum` acts in these two alone. `weight_decay` leaves out
-    biases and normalisation. The rate rises to `lr` over `warmup_epochs`, from 1 % of it; then `constant` stays there
-    and `cosine` falls to 1 % of `lr` at the end of `epochs`. `balance = "weights"` weighs the classes in the loss,
-    `sampler` shows each equally often. `clip` is the largest norm of the gradient. `ema` is the decay of a moving
-    average of the weights, which is then what is validated and predicts (0: none). `patience`: training stops after so
-    many epochs without a better validation macro-F1, with `select = "best"` only. `precision` is Lightning Fabric's;
-    the mixed ones use autocast. `measure_every`: the log's `gradient_ratio` is measured every so many steps, at about
-    one more backward pass each (0: never, but every 16 steps with `objective.strength`). `max_steps` ends the training
-    after so many steps; the schedule is still that of `epochs`.
-    `recompute_statistics` training images (0: none) give BatchNorm its running statistics anew before each evaluation.
-    A checkpoint is written after each epoch, every `save_every` steps (0: not) and every `save_minutes` (0: not).
-    `deterministic` asks for kernels that give the same bits every time, which on a GPU costs speed.
+    biases and normalisation. The rate rises over `warmup_epochs` (at most `epochs` − 1), linearly from 1 % of `lr`
+    towards `lr`; then `constant` stays at `lr`, and `cosine` follows a half cosine that began at `lr` at step 0 and
+    ends at 1 % of it after `epochs`, so that warm-up ends on that curve, below `lr`. `balance = "weights"` weighs the
+    classes in the loss, `sampler` shows each equally often. `clip` is the largest norm of the gradient. `ema` is the
+    decay of a moving average of the weights, which is then what is validated and predicts (0: none). `patience`:
+    training stops after so many epochs without a better validation macro-F1, with `select = "best"` only. `precision`
+    is Lightning Fabric's; the mixed ones use autocast. `measure_every`: the log's `gradient_ratio` is measured every so
+    many steps, at about one more backward pass each (0: never, but every 16 steps with `objective.strength`).
+    `max_steps` ends the training after so many steps; the schedule is still that of `epochs`. `recompute_statistics`
+    training images (0: none), rounded down to whole batches where they fill one, give BatchNorm its running statistics
+    anew before each evaluation. A checkpoint is written after each epoch, every `save_every` steps (0: not) and every
+    `save_minutes` (0: not). `deterministic` asks for kernels that give the same bits every time, which on a GPU costs
+    speed.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 30

@@ -160,7 +160,8 @@ def shared_batches(loop: Loop, order: np.ndarray[Any, Any], start: int = 0) -> I
 def population_statistics(loop: Loop, training: Training) -> float:
     """Give the network to evaluate the BatchNorm statistics of as many training images as the recipe says; the seconds.
 
-    The images are the same ones every time, drawn evenly whatever the sampler prefers, and varied as in training.
+    Their number is rounded down to whole batches, unless it fills none. The images are the same ones every time, drawn
+    evenly whatever the sampler prefers, and varied as in training.
     """
     began = time.perf_counter()
     order = Shuffled(len(loop.images), loop.recipe.seed).order(0)[: loop.recipe.train.recompute_statistics]

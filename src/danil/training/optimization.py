@@ -49,7 +49,8 @@ def create_optimizer(model: nn.Module, train: Train) -> Optimizer:
 def create_schedule(optimizer: Optimizer, train: Train, steps_per_epoch: int) -> Scheduler | None:
     """Return a schedule updated every step, or `None` for a constant rate without warm-up.
 
-    A constant rate with warm-up rises linearly over the warm-up epochs and stays; `cosine` falls to 1 % of `lr`.
+    A constant rate with warm-up rises linearly over the warm-up epochs and stays; `cosine` falls to 1 % of `lr` from
+    step 0 on, where the warm-up, whose last epoch is the last but one at most, does not stand in its place.
     """
     if train.schedule == "constant" and train.warmup_epochs == 0:
         return None
