@@ -14,6 +14,7 @@ from danil.data import DataError, assign_splits, audit_data, read_source, write_
 from danil.data.audit_columns import column_records
 from danil.data.audit_findings import class_findings
 from danil.data.audit_split import Classes, group_overlap, random_split
+from danil.data.fake_dicom import write_dicom_file
 from danil.data.files import FileImages
 from danil.data.manifest import assembled
 from data.pictures import TWINS, texture
@@ -203,6 +204,22 @@ def test_columns_are_measured_on_held_out_groups():
     assert next(iter(found)) == "tells"
 
 
+def test_what_only_one_class_has_filled_tells_the_label():
+    labels = list("ab" * 100)
+    flags = ["yes" if label == "a" else None for label in labels]
+    names = [f"H-{place}" if label == "a" else None for place, label in enumerate(labels)]
+    found = column_records(cohort(labels, biopsy=flags, number=names, constant=["k"] * 200), {})
+    assert set(found) == {"biopsy", "number"}
+    assert found["biopsy"].balanced_accuracy == found["number"].balanced_accuracy == 1
+    assert found["number"].kind == "identifier"
+
+
+def test_columns_of_few_groups_are_measured_too():
+    labels = list("ab" * 100)
+    manifest = cohort(labels, group=[f"h{place // 50}" for place in range(200)], same=labels)
+    assert column_records(manifest, {})["same"].balanced_accuracy == 1
+
+
 def test_a_column_that_only_names_groups_tells_nothing():
     groups = [f"p{place // 4}" for place in range(400)]
     manifest = cohort(["ab"[place // 4 % 2] for place in range(400)], group=groups, ward=groups)
@@ -252,3 +269,13 @@ def test_a_random_split_of_ham10000_shares_lesions_with_a_third_of_the_test_imag
     assert 0.34 <= found.random_split.share <= 0.36
     assert found.columns["dx_type"].pure == {"confocal": "bkl", "follow_up": "nv"}
     assert next(iter(found.columns)) == "dx_type"
+
+
+def test_dicom_files_of_a_table_are_audited_as_they_are_read(tmp_path):
+    rows = []
+    for place in range(6):
+        pixels = np.random.default_rng(place).integers(0, 4000, (24, 24), dtype=np.uint16)
+        write_dicom_file(tmp_path / f"{place}.dcm", pixels, {"SOPInstanceUID": f"1.2.{place + 1}"})
+        rows.append(f"{place}.dcm,{'ab'[place % 2]}\n")
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(rows))
+    assert not audit_data(read_source(f"csv:{tmp_path / 't.csv'}?group=none")).image_files.unreadable

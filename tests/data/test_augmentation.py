@@ -167,3 +167,10 @@ def test_a_scale_enlarges_the_middle_or_shrinks_the_whole():
     for zoom, step in ((1.0, 1 / 1.5), (0.0, 1 / 0.5)):
         row = augmented(ramp, 64, chance(1, zoom=zoom), replace(OFF, scale=0.5))[0, 0, 32].float()
         assert row[40] - row[30] == pytest.approx(10 * step, abs=1.0)
+
+
+def test_a_draw_next_to_1_turns_no_image_beyond_the_last_quarter():
+    draws = uniforms(30, 6, np.array([40155]), np.array([0]))  # a row of CRC-MSI's
+    assert draws[0, 1] < 1 == draws.astype(np.float32)[0, 1]
+    image = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    assert torch.equal(augmented(image, 16, draws, replace(OFF, rotate90=True)), image)

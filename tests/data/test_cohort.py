@@ -168,6 +168,7 @@ def test_images_may_lie_elsewhere(cohort, tmp_path):
     ("text", "words"),
     [
         ("", ["is empty"]),
+        ("\ufeff", ["is empty"]),
         ("image,label\n", ["no rows"]),
         ("image,label\n,\n\n", ["no rows"]),
         ("file,kind\na.png,x\n", ["no column for `label`", "file, kind", "?label=COLUMN"]),
@@ -237,3 +238,24 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "cohort.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"danil-torch\[parquet\]"):
         read_source(str(tmp_path / "cohort.parquet"))
+
+
+def test_a_class_named_twice_is_refused(cohort):
+    with pytest.raises(DataError, match="names a class twice"):
+        cohort("image,label\na.png,x\nb.png,y\n", options="?classes=x,y,x")
+
+
+def test_labels_of_very_many_digits_are_text_like_any_other(cohort):
+    long = "1" * 5000
+    assert cohort(f"image,label\na.png,{long}\nb.png,2\n").classes == ("2", long)
+
+
+def test_odd_parquet_columns_are_read_or_refused(tmp_path, cohort):
+    pytest.importorskip("pyarrow")
+    cohort("image,label\na.png,x\n")
+    table = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["x", "y"], "large": [1e300, 2.0]})
+    table.to_parquet(tmp_path / "t.parquet")
+    assert read_source(f"csv:{tmp_path / 't.parquet'}").table["large"].tolist() == ["1e+300", "2.0"]
+    table.assign(**{"label ": ["x", "y"]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="column `label` twice"):
+        read_source(f"csv:{tmp_path / 't.parquet'}")

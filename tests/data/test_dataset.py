@@ -153,6 +153,9 @@ def test_free_memory_is_the_least_of_system_and_control_group(tmp_path):
     assert free_memory(tmp_path) == 5 * 1024
     (group / "memory.max").write_text("3000\n")
     assert free_memory(tmp_path) == 2990
+    (group / "memory.current").write_text("2900\n")
+    (group / "memory.stat").write_text("anon 400\ninactive_file 2500\nactive_file 0\n")
+    assert free_memory(tmp_path) == 2600  # pages of files that were read make room
 
 
 def test_a_large_jpeg_decoded_smaller_looks_the_same(tmp_path):

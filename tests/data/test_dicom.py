@@ -278,7 +278,9 @@ def test_names_that_hold_an_identifier_are_hashed_and_still_read(tmp_path):
 def test_every_frame_is_an_image_unless_one_is_asked_for(tmp_path):
     for name in ("a", "b"):
         uid = f"1.2.{ord(name)}"
-        write_dicom_file(tmp_path / name / "cine.dcm", np.stack([RAMP] * 5), {"SOPInstanceUID": uid, "PatientID": name})
+        write_dicom_file(
+            tmp_path / name / "cine.dcm", np.stack([RAMP] * 5), {"SOPInstanceUID": uid, "PatientID": f"{name}-1"}
+        )
     manifest = read_source(f"dicom:{tmp_path}")
     assert manifest.table["path"].tolist()[:5] == [f"a/cine.dcm#{number}" for number in range(1, 6)]
     assert manifest.table["group"].nunique() == 2

@@ -241,9 +241,30 @@ def test_folds_that_cannot_be_are_refused(manifest, options, words):
 
 
 def test_a_part_that_no_group_is_left_for_is_a_miss():
-    divided = assign_splits(cohort("ab" * 10, groups=["u"] * 18 + ["v"] * 2), "grouped", test=0.1, validation=0.3)
+    with pytest.warns(UserWarning, match="the test part is empty: 2 groups cannot fill all parts"):
+        divided = assign_splits(cohort("ab" * 10, groups=["u"] * 18 + ["v"] * 2), "grouped", test=0.1, validation=0.3)
     found = split_summary(divided).misses({"test": 0.1, "validation": 0.3})
     assert "test has 0.0% of the images, 10.0% were wanted (tolerance 2 points). Groups are kept whole" in found[0]
+
+
+def test_groups_that_leave_nothing_to_train_on_are_refused():
+    with pytest.raises(DataError, match="the train part is empty: 2 groups cannot fill all parts"):
+        assign_splits(cohort("aabb" * 5, groups=["u", "u", "v", "v"] * 5), "grouped", test=0.9)
+
+
+def test_filling_a_gap_opens_no_other():
+    counts = [[0, 2, 1, 0], [2, 2, 1, 0], [3, 0, 2, 3], [2, 0, 3, 0], [1, 0, 0, 2], [1, 0, 0, 0], [0, 1, 0, 3]]
+    rows = [(f"p{g}", "abcd"[k]) for g, row in enumerate(counts) for k, number in enumerate(row) for _ in range(number)]
+    patients = cohort([label for _, label in rows], groups=[group for group, _ in rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = assign_splits(patients, "grouped", test=0.2, validation=0.15).table
+    assert set(table["label"][table["split"] == "train"]) == set("abcd")
+
+
+def test_why_a_share_is_missed_is_groups_kept_whole_only_where_they_are():
+    divided = assign_splits(cohort("aabb" * 4, groups=list("uvwx") * 4), "random", test=0.3)
+    assert not any("kept whole" in text for text in split_summary(divided).misses({"test": 0.5}))
 
 
 def test_no_more_than_a_few_classes_of_a_part_are_named():
@@ -349,3 +370,11 @@ def test_real_lesions_stay_together_in_a_grouped_split_and_not_in_a_random_one(s
     train = set(random.part("train").table["group"])
     test = random.part("test").table["group"]
     assert 0.32 < test.isin(train).mean() < 0.38, "34-36 % of the test images have a sibling in training"
+
+
+def test_a_name_with_a_carriage_return_comes_back(tmp_path):
+    labels = cohort("aabb" * 3)
+    odd = replace(labels, table=labels.table.assign(path=[f"a\r{row}.png" for row in range(12)]))
+    divided = assign_splits(odd, "random", test=0.3)
+    write_split(tmp_path / "s.csv", divided)
+    assert read_split(tmp_path / "s.csv", odd).table["split"].tolist() == divided.table["split"].tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danil.data import DataError, FileImages, ImageError, image_files, read_image, read_source
+from danil.data import DataError, FileImages, ImageError, audit_data, image_files, medmnist, read_image, read_source
 from danil.data.allowance import Allowance
 from danil.data.fake import write_fake
 from danil.data.hostile import ENCODINGS, bombs, encoded, mutated
@@ -76,6 +76,14 @@ def test_identical_files_are_not_looked_for_in_a_pipe(tmp_path):
         read_source(f"folder:{path}?groups=identical")
 
 
+def test_an_audit_names_a_pipe_instead_of_waiting_for_it(tmp_path):
+    path = write_fake("folder", tmp_path / "data", images=4)
+    os.mkfifo(path / "benign" / "pipe.png")
+    (fault,) = audit_data(read_source(f"folder:{path}")).image_files.unreadable
+    assert fault.path == "benign/pipe.png"
+    assert "no regular file" in fault.reason
+
+
 def test_synthetic_sets_of_absurd_size_are_refused():
     with pytest.raises(DataError, match="1,000,000"):
         read_source("synthetic:dermoscopy?images=99999999999999")
@@ -113,6 +121,14 @@ def test_linked_folders_that_lead_out_are_refused_and_inner_links_are_followed(s
     (secret / "stolen").symlink_to(secret.parent / "outside")
     with pytest.raises(DataError, match="`stolen`"):
         read_source(str(secret))
+
+
+def test_a_linked_folder_above_a_class_is_refused_too(tmp_path):
+    path = write_fake("crc_msi", tmp_path / "data", images=8)
+    (path / "CRC_DX_TEST").rename(tmp_path / "elsewhere")
+    (path / "CRC_DX_TEST").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"CRC_DX_TEST/MSIMUT` is, or lies in, a link that leads out"):
+        read_source(f"crc_msi:{path}")
 
 
 def test_a_root_that_is_itself_a_link_is_what_the_user_gave(secret):
@@ -177,4 +193,11 @@ def declared(shape, content=b""):
 def test_an_archive_that_declares_more_than_it_holds_is_refused_before_it_is_unpacked(tmp_path, content, words):
     packed(tmp_path / "x.npz", train_images=content)
     with pytest.raises(DataError, match=words):
+        read_source(str(tmp_path / "x.npz"))
+
+
+def test_all_arrays_of_an_archive_together_must_fit_free_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(medmnist, "free_memory", lambda: 100_000)
+    packed(tmp_path / "x.npz", **{f"a{number}": declared((2**14,), bytes(2**14)) for number in range(8)})
+    with pytest.raises(DataError, match="GiB free"):
         read_source(str(tmp_path / "x.npz"))

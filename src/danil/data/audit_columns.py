@@ -48,7 +48,8 @@ class Column:
 def column_records(manifest: Manifest, more: Mapping[str, pd.Series]) -> dict[str, Column]:
     """Return a record per metadata column, the most telling first; constant columns are left out.
 
-    Other tasks are labels, not metadata. Cross-validation is five-fold, over groups, stratified by class.
+    Other tasks are labels, not metadata. Cross-validation is five-fold (with fewer groups, as many folds), over groups,
+    stratified by class. An empty cell is a value; of an identifier it alone is, filled or empty.
 
     Args:
         manifest: the set; images without a label of the main task are left out.
@@ -59,10 +60,13 @@ def column_records(manifest: Manifest, more: Mapping[str, pd.Series]) -> dict[st
     classes = len(np.unique(part.labels()))
     names = [name for name in part.table.columns if name not in {*RESERVED, *manifest.tasks}]
     series = {name: part.table[name] for name in names} | {name: column[known] for name, column in more.items()}
-    series = {name: column.reset_index(drop=True) for name, column in series.items() if column.nunique() > 1}
-    if not series or classes < 2 or part.table["group"].nunique() < FOLDS:
+    series = {
+        name: column.reset_index(drop=True) for name, column in series.items() if column.nunique(dropna=False) > 1
+    }
+    folds = min(FOLDS, part.table["group"].nunique())
+    if not series or classes < 2 or folds < 2:
         return {}
-    fold = dealt(part, [1 / FOLDS] * FOLDS, 0, grouped=True)
+    fold = dealt(part, [1 / folds] * folds, 0, grouped=True)
     found = {name: column_record(column, part, fold) for name, column in series.items()}
     return dict(sorted(found.items(), key=lambda item: -(-1.0 if item[1].explained is None else item[1].explained)))
 
@@ -75,7 +79,10 @@ def column_record(column: pd.Series, part: Manifest, fold: Array) -> Column:
         codes = np.asarray(pd.qcut(numbers, BINS, labels=False, duplicates="drop").fillna(-1), dtype=np.int64) + 1
         return Column("number", distinct, missing, **told(codes, part.labels(), fold), pure={})
     if distinct > DISTINCT * (len(column) - missing):
-        return Column("identifier", distinct, missing)
+        if not missing:
+            return Column("identifier", distinct, missing)
+        filled = column.notna().to_numpy().astype(np.int64)
+        return Column("identifier", distinct, missing, **told(filled, part.labels(), fold), pure={})
     codes = pd.factorize(column.astype("str").where(column.notna()))[0] + 1
     pure = pure_values(column, part.table[part.task])
     return Column("text", distinct, missing, **told(np.asarray(codes), part.labels(), fold), pure=pure)

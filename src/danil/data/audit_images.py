@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from danil.data.audit_fingerprints import SIDE, Bytes
-from danil.data.decoding import FORMATS, ImageError, read_image
-from danil.data.files import FileImages, Progress, threads
+from danil.data.decoding import FORMATS, ImageError, check_file, read_image
+from danil.data.files import FileImages, Progress, is_dicom_file, threads
 from danil.data.manifest import ImageStore, Manifest
 
 FLAT = 1.0
@@ -74,33 +76,39 @@ def looks(manifest: Manifest, progress: Progress | None = None) -> list[Look]:
 def look_at(store: ImageStore, path: str) -> Look:
     """Return what one image is."""
     try:
-        if type(store) is not FileImages:
+        if type(store) is not FileImages or is_dicom_file(checked(store, path)):
             image = store.read(path)
             return Look(size=image.size, mode=image.mode, pixels=pixel_digest(image), picture=small(image))
-        content = content_of(store, path)
+        content = store.file(path).read_bytes()
         image = read_image(io.BytesIO(content), path, depth=store.depth)
         with Image.open(io.BytesIO(content), formats=FORMATS) as header:
-            kind = {"size": header.size, "mode": header.mode, "format": header.format or ""}
+            kind: dict[str, Any] = {"size": header.size, "mode": header.mode, "format": header.format or ""}
     except ImageError as error:
         return Look(fault=error.reason)
+    except OSError as error:
+        return Look(fault=unreadable(path, error).reason)
     return Look(**kind, file=digest(content), pixels=pixel_digest(image), picture=small(image))
 
 
-def content_of(store: FileImages, path: str) -> bytes:
-    """Return the bytes of a file.
+def checked(store: FileImages, path: str) -> Path:
+    """Return an image's file.
 
     Raises:
-        ImageError: missing, empty or not readable.
+        ImageError: it is missing, empty, or a pipe or device, which would never end.
     """
+    file = store.file(path)
     try:
-        content = store.file(path).read_bytes()
+        check_file(file, path)
     except FileNotFoundError as error:
         raise ImageError(path, "does not exist.") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror}. Check the disk and its permissions.") from error
-    if not content:
-        raise ImageError(path, "is empty (0 bytes). Copy it again, or remove it.")
-    return content
+        raise unreadable(path, error) from error
+    return file
+
+
+def unreadable(path: str, error: OSError) -> ImageError:
+    """Return what a file is that the system does not give out."""
+    return ImageError(path, f"cannot be read: {error.strerror}. Check the disk and its permissions.")
 
 
 def digest(content: bytes) -> str:

@@ -42,6 +42,9 @@ class Strengths(Protocol):
     def hue(self) -> float: ...  # noqa: D102
 
 
+BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Hold the strengths of the variation; 0 or `False` switches one off.
@@ -76,7 +79,8 @@ def augmented(images: Tensor, size: int, chance: np.ndarray[Any, Any], strengths
         chance: numbers in [0, 1), shape `(B, 12)`, from `uniforms`.
         strengths: how much to vary.
     """
-    u = torch.from_numpy(chance.astype(np.float32)).to(images.device).unbind(1)
+    below = np.minimum(chance.astype(np.float32), BELOW_ONE)  # float32 rounds the largest draws up to 1
+    u = torch.from_numpy(below).to(images.device).unbind(1)
     view = viewed(images, size, u, strengths)
     if not (strengths.brightness or strengths.contrast or strengths.saturation or strengths.hue):
         return view.round_().clamp_(0, 255).to(torch.uint8)

@@ -84,6 +84,8 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
     names = {task: natural(table[task].dropna().unique()) for task in tasks}
     if options.get("classes"):
         names[tasks[0]] = [name.strip() for name in options["classes"].split(",")]
+        if len(set(names[tasks[0]])) < len(names[tasks[0]]):
+            raise DataError(f"`classes` is `{options['classes']}`, which names a class twice. Name each once.")
     return assembled(table, names, store=FileImages(root, links, depth), source=f"csv:{path}", root=root)
 
 

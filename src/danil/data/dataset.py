@@ -152,6 +152,15 @@ def free_memory(system: Path = Path("/")) -> int | None:
     try:
         group = system / "sys/fs/cgroup"
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        return min(free, limit - used)
+        return min(free, limit - used + read_pages(group))
     except (OSError, ValueError):
         return free
+
+
+def read_pages(group: Path) -> int:
+    """Return the bytes that a control group's pages of read files take, which make room when memory is needed."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)

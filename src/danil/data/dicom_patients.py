@@ -41,7 +41,7 @@ def check_groups(path: Path, headers: Mapping[str, Any | None], options: Mapping
 
 
 def set_key(headers: Mapping[str, Any]) -> bytes:
-    """Return the key of the data set's hashes: its instance UIDs, which its runs do not hold."""
+    """Return the key of the data set's hashes: its instance UIDs, which its runs do not hold (see `identifies`)."""
     uids = sorted(value(header, "SOPInstanceUID") or file for file, header in headers.items())
     return blake2b("\n".join(uids).encode("utf-8", "surrogateescape")).digest()
 
@@ -70,8 +70,8 @@ def shown_names(path: Path, headers: Mapping[str, Any], names: str, key: bytes) 
     telling = [file for file, header in headers.items() if identifies(file, header)] if names == "auto" else []
     if telling:
         warnings.warn(
-            f"`{path}`: {len(telling)} names of files or folders hold a patient's name, ID or birth date; paths are "
-            "replaced by hashes in all output (`?names=keep` keeps them).",
+            f"`{path}`: {len(telling)} names of files or folders hold a patient's name, ID or birth date, or the "
+            "instance UID that keys the hashes; paths are replaced by hashes in all output (`?names=keep` keeps them).",
             stacklevel=3,
         )
     if names == "keep" or (names == "auto" and not telling):
@@ -80,9 +80,25 @@ def shown_names(path: Path, headers: Mapping[str, Any], names: str, key: bytes) 
 
 
 def identifies(file: str, header: Any | None) -> bool:
-    """Tell whether a path holds one of the patient's identifiers, as a word of its own of three letters or more."""
+    """Tell whether a path holds an identifier of the patient, or the file's instance UID.
+
+    A word of three letters or more of an identifier counts where it is a word of the path; a whole identifier, blanks
+    and marks aside, where it is a folder or file name or, from four letters on, a part of one.
+    """
     words = {word.lower() for word in re.split(r"[\W_]+", file) if len(word) > 2}
     texts = [value(header, name) or "" for name in IDENTIFYING]
     identifiers = {part.lower() for text in texts for part in re.split(r"[\W_]+", text) if len(part) > 2}
-    whole = [text.lower() for text in texts if len(text) > 3]
-    return bool(words & identifiers) or any(text in file.lower() for text in whole)
+    names = [squeezed(name) for name in re.split(r"[/\\.]", file)]
+    whole = [squeezed(text) for text in texts if squeezed(text)]
+    uid = value(header, "SOPInstanceUID")
+    return (
+        bool(words & identifiers)
+        or any(text in name if len(text) > 3 else text == name for text in whole for name in names)
+        or any(len(text) > 3 and text.lower() in file.lower() for text in texts)
+        or (uid is not None and uid in file)
+    )
+
+
+def squeezed(text: str) -> str:
+    """Return the letters and digits of a text, in small letters."""
+    return re.sub(r"[\W_]+", "", text).lower()

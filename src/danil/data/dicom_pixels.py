@@ -205,8 +205,9 @@ def brightness(pixels: np.ndarray[Any, Any], header: Any, frame: int, window: Wi
         return windowed(values, *window, "LINEAR")
     if window == "auto" and voi.get("WindowCenter") is not None and voi.get("WindowWidth") is not None:
         centre, width = (float(first(voi.get(name))) for name in ("WindowCenter", "WindowWidth"))
-        if width >= 1 and np.isfinite([centre, width]).all():
-            return windowed(values, centre, width, str(voi.get("VOILUTFunction") or "LINEAR"))
+        function = str(voi.get("VOILUTFunction") or "LINEAR")
+        if width >= (1 if function == "LINEAR" else 1e-12) and np.isfinite([centre, width]).all():
+            return windowed(values, centre, width, function)
     low, high = float(values.min()), float(values.max())
     return (values - low) / max(high - low, 1e-12)
 

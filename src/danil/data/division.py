@@ -95,12 +95,17 @@ def rotated_groups(strata: Integers, groups: Integers, k: int, rng: np.random.Ge
 
 
 def repair(home: Integers, table: Reals, parts: int) -> None:
-    """Move groups, in place, so that each part has each class wherever enough groups hold it."""
-    for stratum in np.argsort((table > 0).sum(0), kind="stable"):
-        holders = np.flatnonzero(table[:, stratum] > 0)
+    """Move groups, in place, towards parts that have each class; no move takes a part's last group of a class."""
+    holds = table > 0
+    for stratum in np.argsort(holds.sum(0), kind="stable"):
+        holders = np.flatnonzero(holds[:, stratum])
         for part in range(parts):
             held = np.bincount(home[holders], minlength=parts)
             if held[part] or held.max() < 2:
                 continue
-            givers = holders[home[holders] == int(np.argmax(held))]
-            home[givers[int(np.argmin(table[givers].sum(1)))]] = part
+            left = np.stack([holds[home == place].sum(0) for place in range(parts)])
+            free = np.array([(left[home[group]][holds[group]] > 1).all() for group in holders])
+            richest = free & (home[holders] == int(np.argmax(held)))
+            givers = holders[richest if richest.any() else free]
+            if len(givers):
+                home[givers[int(np.argmin(table[givers].sum(1)))]] = part

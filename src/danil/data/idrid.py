@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from danil.data.files import FileImages
-from danil.data.listing import followed, found_images, image_of_each, placed_within
+from danil.data.listing import followed, found_images, hidden, image_of_each, placed_within
 from danil.data.manifest import DataError, Manifest, assembled, counted
 from danil.data.table import complete, read_table, required
 
@@ -44,7 +44,11 @@ def read_idrid(path: Path, options: Mapping[str, str], labelled: bool = True) ->
 
 def graded(path: Path, part: str, images: list[str], labelled: bool, links: bool) -> pd.DataFrame:
     """Return the rows of one part."""
-    tables = [file for file in sorted(path.rglob("*Disease Grading*.csv")) if PARTS[part].search(file.name)]
+    tables = [
+        file
+        for file in sorted(path.rglob("*Disease Grading*.csv"))
+        if PARTS[part].search(file.name) and not any(map(hidden, file.relative_to(path).parts))
+    ]
     if not tables:
         raise DataError(
             f"`{path}` has no table `…Disease Grading_{part.title()}ing Labels.csv`. Give the folder above."

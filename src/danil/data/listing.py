@@ -155,9 +155,9 @@ def check_names(folder: Path, found: Sequence[str], outside: Sequence[str], advi
 
 
 def placed_within(place: Path, folder: Path, links: bool) -> None:
-    """Raise `DataError` where a table or folder found in a data set is a link that leads out of it."""
-    if not links and place.is_symlink() and not within(place, folder):
-        raise DataError(f"`{place}` is a link that leads out of `{folder}`. {LINKS}")
+    """Raise `DataError` where a table or folder found in a data set is outside it, by a link of its own or above it."""
+    if not links and place.exists() and not within(place, folder):
+        raise DataError(f"`{place}` is, or lies in, a link that leads out of `{folder}`. {LINKS}")
 
 
 def leading_out(root: Path, paths: Iterable[str]) -> list[str]:

@@ -149,8 +149,8 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 def natural(names: Iterable[str]) -> list[str]:
     """Return names sorted as a person would: `stage2` before `stage10`."""
 
-    def pieces(name: str) -> list[tuple[str, int]]:
-        return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+    def pieces(name: str) -> list[tuple[str, Decimal]]:
+        return [(text, Decimal(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
     return sorted(names, key=lambda name: (pieces(name), name))
 

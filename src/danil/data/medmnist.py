@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 PACKING = 1000
 """How many times smaller than its content a packed array can be; noise-free images reach a few dozen."""
 Arrays = dict[str, np.ndarray[Any, Any]]
+LOADING = Lock()
+"""One thread loads, the others wait for its arrays."""
 
 
 @dataclass
@@ -36,8 +39,11 @@ class ArrayImages:
     def pixels(self, path: str) -> np.ndarray[Any, Any]:
         """Return one image's array, or raise `ImageError`."""
         part, _, number = path.partition("/")
-        if part not in self.arrays:
-            self.arrays.update({name.removesuffix("_images"): a for name, a in loaded(self.file, "_images").items()})
+        with LOADING:
+            if part not in self.arrays:
+                self.arrays.update(
+                    {name.removesuffix("_images"): a for name, a in loaded(self.file, "_images").items()}
+                )
         if part not in self.arrays or not number.isdecimal() or int(number) >= len(self.arrays[part]):
             raise ImageError(path, f"is not in `{self.file}`.")
         return self.arrays[part][int(number)]
@@ -107,16 +113,17 @@ def loaded(path: Path, ending: str) -> Arrays:
 def check_sizes(path: Path) -> None:
     """Raise `DataError` before anything is unpacked where an archive declares more than it can hold.
 
-    Arrays must fit free memory, none may be packed over a thousandfold, and each must be as long as its header says.
+    All arrays together must fit free memory, none may be packed over a thousandfold, and each must be as long as its
+    header says.
     """
     with zipfile.ZipFile(path) as archive:
+        needed, free = sum(entry.file_size for entry in archive.infolist()), free_memory()
+        if free is not None and needed > 0.7 * free:
+            raise DataError(
+                f"`{path}` needs {needed / 2**30:.1f} GiB of the {free / 2**30:.1f} GiB free. Use a smaller version of "
+                "the set."
+            )
         for entry in archive.infolist():
-            free = free_memory()
-            if free is not None and entry.file_size > 0.7 * free:
-                raise DataError(
-                    f"`{path}`: `{entry.filename}` needs {entry.file_size / 2**30:.1f} GiB of the "
-                    f"{free / 2**30:.1f} GiB free. Use a smaller version of the set."
-                )
             if entry.file_size > 2**24 and entry.file_size > PACKING * entry.compress_size:
                 raise DataError(
                     f"`{path}`: `{entry.filename}` unpacks to {entry.file_size:,} bytes from {entry.compress_size:,}, "

@@ -1,11 +1,12 @@
 """What a split looks like in numbers, and whether its parts keep the class shares and sizes that were wanted."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from danil.data.manifest import PARTS, Manifest
+from danil.data.manifest import PARTS, DataError, Manifest, plural
 
 TOLERANCE = 0.02
 """Largest difference between a share in a part and the share wanted that needs no word."""
@@ -51,7 +52,8 @@ class SplitSummary:
             tolerance: in [0, 1].
         """
         total, points = max(1, int(self.counts.to_numpy().sum())), f"{100 * tolerance:g} points"
-        reason = f" Groups are kept whole; the largest has {self.largest_group:,} images." * (self.largest_group > 1)
+        reason = f" Groups are kept whole; the largest has {self.largest_group:,} images."
+        reason *= self.largest_group > 1 and not self.divided_groups
         found: list[str] = []
         for part, share in (wanted or {}).items():
             held = float(self.counts[part].sum() / total) if part in self.counts else 0.0
@@ -87,3 +89,14 @@ def split_summary(manifest: Manifest) -> SplitSummary:
     groups = table.groupby("group")["split"]
     divided, largest = int((groups.nunique() > 1).sum()), int(groups.size().max())
     return SplitSummary(counts, deviation, divided, largest, manifest.grouped)
+
+
+def check_filled(manifest: Manifest, shares: Mapping[str, float], grouped: bool) -> None:
+    """Warn of a part that was asked for and has no image; without training images raise `DataError`."""
+    empty = [part for part, share in shares.items() if share and not (manifest.table["split"] == part).any()]
+    units = plural(manifest.table["group"].nunique(), "group") if grouped else plural(len(manifest), "image")
+    for part in empty:
+        told = f"`{manifest.source}`: the {part} part is empty: {units} cannot fill all parts."
+        if part == "train":
+            raise DataError(f"{told} Lower `test` and `validation`, or divide at random.")
+        warnings.warn(told, stacklevel=4)

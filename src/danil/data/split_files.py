@@ -1,5 +1,6 @@
 """Splits on disk."""
 
+import csv
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ HEADER = "# danil split, digest "
 def write_split(path: str | Path, manifest: Manifest) -> str:
     """Write `path,split` of every image as CSV, below a comment line with the manifest's digest; return the digest."""
     digest = manifest.digest()
-    table = manifest.table[["path", "split"]].sort_values("path").to_csv(index=False, lineterminator="\n")
-    write_atomically(path, f"{HEADER}{digest}\n{table}")
+    table = manifest.table[["path", "split"]].sort_values("path")
+    odd = table["path"].str.contains("\r", regex=False).any()  # which CSV's writer does not quote by itself
+    text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
+    write_atomically(path, f"{HEADER}{digest}\n{text}")
     return digest
 
 
@@ -29,7 +32,7 @@ def read_split(path: str | Path, manifest: Manifest) -> Manifest:
             main task alone fits more tasks.)
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_bytes().decode("utf-8")  # a name may hold a carriage return
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"split `{path}` could not be read: {error}. Make one by `danil split DATA --out FILE`."

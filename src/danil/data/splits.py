@@ -18,6 +18,7 @@ from danil.data.division import (
     stratified_quotas,
 )
 from danil.data.manifest import PARTS, DataError, Manifest, counted
+from danil.data.shares import check_filled
 
 SplitKind = Literal["auto", "random", "grouped", "official", "column"]
 
@@ -41,7 +42,8 @@ def assign_splits(
 
     Raises:
         DataError: fewer than two classes, a class with one image, shares that leave no training images, no groups for
-            `grouped`, no parts for `official`. A part that lacks a class is a warning.
+            `grouped` or too few to leave any for training, no parts for `official`. A part that lacks a class, or that
+            no group is left for, is a warning.
     """
     check_shares(test, validation)
     check_classes(manifest)
@@ -60,6 +62,7 @@ def assign_splits(
             )
         shares = {"train": 1 - test - validation, "validation": validation, "test": test}
         divided = with_parts(manifest, dealt(manifest, list(shares.values()), seed, chosen == "grouped"), PARTS)
+        check_filled(divided, shares, chosen == "grouped")
     warn_of_gaps(divided)
     return divided
 
@@ -233,7 +236,7 @@ def limit(manifest: Manifest, images: int, seed: int = 0) -> Manifest:
     for part in ("", *PARTS):
         rows = np.flatnonzero(parts == part)
         if len(rows) > images:
-            rows = rows[np.argsort(manifest.table["path"].to_numpy(dtype="object")[rows].astype("U"))]
+            rows = rows[np.argsort(manifest.table["path"].to_numpy(dtype="object")[rows])]
             strata = np.unique(manifest.labels()[rows], return_inverse=True)[1].astype(np.int64)
             quotas = stratified_quotas(np.bincount(strata), images / len(rows), spare=0)
             rows = rows[drawn(strata, quotas, rng)]

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def read_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
         raise DataError(f"`{path}` does not exist or is no file. Give a CSV, TSV or Parquet table.")
     frame = parquet(path) if path.suffix.lower() == ".parquet" else delimited(path, decoded(path, encoding))
     frame.columns = [str(name).strip() for name in frame.columns]
+    check_once(path, [name for name in frame.columns if name])
     frame = frame.apply(lambda column: column.str.strip()).replace("", None)
     named = [name for name in frame.columns if name or frame[name].notna().any()]
     frame = frame[named].dropna(how="all")
@@ -66,6 +68,8 @@ def decoded(path: Path, encoding: str) -> str:
 
 def delimited(path: Path, text: str) -> pd.DataFrame:
     """Return the rows of delimited text."""
+    if not text.strip("\ufeff \t\r\n"):
+        raise DataError(f"`{path}` is empty.")
     header = text.lstrip().splitlines()[0]
     delimiter = max("\t;,", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -78,10 +82,7 @@ def delimited(path: Path, text: str) -> pd.DataFrame:
     except csv.Error as error:
         raise DataError(f"`{path}` is no well-formed CSV: {error}. Check its quotes.") from error
     names = [name.strip() for name in rows[0]] if rows else []
-    used = [name for name in names if name]
-    twice = sorted({name for name in used if used.count(name) > 1})
-    if twice:
-        raise DataError(f"`{path}` has the column `{twice[0]}` twice. Rename one.")
+    check_once(path, [name for name in names if name])
     body = rows[1:]
     for line, row in zip(lines[1:], body, strict=True):
         if any(cell.strip() for cell in row[len(names) :]):
@@ -95,6 +96,13 @@ def delimited(path: Path, text: str) -> pd.DataFrame:
         index=pd.Index(lines[1:], name="line", dtype="int64"),
         dtype="str",
     )
+
+
+def check_once(path: Path, names: Sequence[str]) -> None:
+    """Raise `DataError` where two columns have one name."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise DataError(f"`{path}` has the column `{twice[0]}` twice. Rename one.")
 
 
 def numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -121,7 +129,7 @@ def parquet(path: Path) -> pd.DataFrame:
 
 def textual(column: pd.Series) -> pd.Series:
     """Return a column as text, missing values kept."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+    if pd.api.types.is_float_dtype(column) and ((column.dropna() % 1 == 0) & (column.dropna().abs() < 2**53)).all():
         column = column.astype("Int64")
     return column.astype("str").where(column.notna(), None)
 
