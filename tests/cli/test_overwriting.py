@@ -134,6 +134,8 @@ def test_a_figure_is_known_by_its_mark(tmp_path, kind):
     figure.add_subplot().imshow(np.random.default_rng(0).random((200, 200)))
     (tmp_path / "f").write_bytes(figure_bytes(figure, kind))
     assert written(tmp_path / "f", "figure")
+    figure.savefig(tmp_path / "f", format=kind)  # a figure of the user's own
+    assert not written(tmp_path / "f", "figure")
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, "PNG")
     (tmp_path / "f").write_bytes(stream.getvalue())

@@ -25,7 +25,7 @@ MARKS: Mapping[str, str] = {
     "comparison page": PAGE + "Comparison<",
     "tables page": PAGE + "Benchmark<",
     "demonstration page": PAGE + "Demonstration<",
-    "figure": r".*Matplotlib",
+    "figure": r".*(Software\0danil|<dc:title>danil<|/Creator \(danil\))",
     "curves": r"path,group,map,deletion,insertion",
     "evidence": r"path,group,network,map,",
     "evidence scores": r'\{\s*"images": \d+,\s*"limit": ',

@@ -212,7 +212,9 @@ def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
     """Return the figure as PNG, SVG or PDF; the same figure gives the same bytes."""
     checked_kind(kind)
     stream = io.BytesIO()
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    metadata = {"png": {"Software": "danil"}, "svg": {"Creator": "danil", "Date": None}}.get(
+        kind, {"Creator": "danil", "CreationDate": None}
+    )
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(stream, format=kind, metadata=metadata)
