@@ -62,3 +62,10 @@ def test_a_report_of_what_is_no_run_is_one_message(tmp_path):
     assert answer.returncode == 2
     assert "not a run folder" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_images_without_masks_are_refused_before_any_training(tmp_path):
+    answer = danil("demo", "--out", str(tmp_path / "demo"), "--set", "data.source=folder:somewhere")
+    assert answer.returncode == 2
+    assert "the demonstration needs pixel masks" in " ".join(answer.stderr.split())
+    assert not (tmp_path / "demo").exists()

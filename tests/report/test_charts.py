@@ -72,3 +72,12 @@ def test_the_axis_of_one_epoch_has_whole_numbers_only():
     drawn = curves(pd.DataFrame({"epoch": [1], "loss": [0.5]}), ["loss"], "Loss", "")
     numbers = [float(text) for text in re.findall(r">(-?[\d.]+)</text>", drawn.svg)]
     assert [value for value in numbers if 0.5 < value < 1.5] == [1]
+
+
+def test_no_part_of_the_loss_is_drawn_that_is_none_and_gaps_are_told_as_known_values():
+    columns = {"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "distance_median": [0.1, 0.4, np.nan]}
+    charts = training_charts(pd.DataFrame({**columns, "distractor_weight": [37.0, 40.0, 52.0]}))
+    text = " ".join(chart.svg for chart in charts)
+    assert "distractor weight" not in text
+    assert "distance median from 0.1 to 0.4" in text
+    assert "nan" not in " ".join(re.findall(r"over 3 epochs: [^<]*", text))

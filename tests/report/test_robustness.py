@@ -56,3 +56,11 @@ def test_methods_stand_side_by_side_under_each_condition(document):
     assert [row[:2] for row in table.rows] == [["clean", "base less danil"], ["pgd-0.5", "base less danil"]]
     assert table.rows[0][2].startswith("+0.100 [+0.050,")
     assert compared_section(None) is None
+
+
+def test_an_interval_that_leaves_its_value_out_and_a_value_without_one_are_drawn(document):
+    clean, attacked = (row["metrics"] for row in document["conditions"])
+    clean["macro_f1"] = {"value": 0.49, "low": 0.45, "high": 0.48}
+    attacked |= {"macro_f1": {"value": 0.0, "low": None, "high": None}}
+    attacked |= {"accuracy": {"value": None, "low": None, "high": None}}
+    assert "Accuracy by condition: clean 0.900, pgd-0.5 –." in robustness_section(document).charts[0].svg

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from danil.evaluation import evaluate_run
+from danil.evaluation.document import FORMAT
 from danil.report import write_run_report
+from danil.report.card import protocol
 from danil.report.gallery import gallery_rows
 from danil.report.record import read_record
 from danil.report.sections import subgroup_section
-from danil.runs import RunError, write_checkpoint
+from danil.runs import RunError, read_recipe, write_checkpoint
 from danil.statistics.predictions import Predictions
 
 SECTIONS = ("summary", "data", "training", "metrics", "classes", "curves", "calibration", "gallery", "protocol")
@@ -138,6 +140,33 @@ def test_damaged_metrics_are_named(make_run, content):
     folder.metrics.write_text(content)
     with pytest.raises(RunError, match=r"metrics\.json.*damaged"):
         write_run_report(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("environment.json", '{"command": 5}'),
+        ("environment.json", '{"versions": []}'),
+        ("environment.json", '{"devices": 3}'),
+        ("log.csv", "epoch,loss\nfirst,1\n"),
+        ("metrics.json", f'{{{{"format": {FORMAT}}}}}'),
+    ],
+)
+def test_a_file_of_another_shape_is_named(make_run, name, content):
+    folder = make_run(weights=False)
+    (folder.path / name).write_text(content)
+    with pytest.raises(RunError, match=rf"{re.escape(name)}` is damaged"):
+        write_run_report(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("objective.detach=true", "trains as without the term"), ("objective.rival=runner_up", "rival runner_up")],
+)
+def test_the_protocol_says_what_is_unusual_of_the_objective(setting, words):
+    told = " ".join(protocol(read_recipe("paper", [setting])))
+    assert words in told
+    assert words not in " ".join(protocol(read_recipe("paper", [])))
 
 
 def test_predictions_of_other_classes_are_refused(make_run):
