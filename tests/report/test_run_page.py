@@ -149,7 +149,7 @@ def test_damaged_metrics_are_named(make_run, content):
         ("environment.json", '{"versions": []}'),
         ("environment.json", '{"devices": 3}'),
         ("log.csv", "epoch,loss\nfirst,1\n"),
-        ("metrics.json", f'{{{{"format": {FORMAT}}}}}'),
+        ("metrics.json", f'{{"format": {FORMAT}}}'),
     ],
 )
 def test_a_file_of_another_shape_is_named(make_run, name, content):
