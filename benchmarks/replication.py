@@ -65,7 +65,7 @@ error of their own, so that one outside our interval does not contradict it.
 | seeds | not given, apparently one | as in the table above |
 | λ, ε | 10⁻⁵, 10⁻⁴ | the same; `strength` sets λ from running averages, towards a ratio of gradient norms |
 | DIL | local colour, radius, rotation, scale, dropout, fused views | the same, but all have APTOS2019 with its local \
-colour evened out already: crop and radius are left, where the disk is found (276 of 300 images) |
+colour evened out already: crop and radius are left, where the disk is found |
 | distance | Eq. 5 sums over pixels; input size and pixel scale are not given | the sum as printed, and the mean |
 
 Scores are below the paper's; smaller images, a third of the epochs and, on HAM10000, fewer images may each be why. A

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.conftest import scores
-from danil.benchmark import cells_of, estimated_hours, read_records, read_suite, run_cells
+from danil.benchmark import cells_of, estimated_hours, process, read_records, read_suite, run_cells
 from danil.benchmark.execution import is_finished
 from danil.benchmark.progress import cell_list, closing
 
@@ -170,3 +170,14 @@ def test_a_cell_whose_starter_is_gone_before_it_looks_stops(finished, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     assert subprocess.run(command, env=environment, capture_output=True).returncode in (143, -signal.SIGTERM)
     assert not (folder / "record.json").exists()
+
+
+def test_a_further_process_of_a_cell_leaves_its_folder_alone(finished, tmp_path, monkeypatch):
+    (tmp_path / "cell.json").write_text(json.dumps(finished[0][0].description()))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").touch()
+    (tmp_path / "spent.json").write_text("[1, 2]")
+    monkeypatch.setattr(process, "train_run", lambda *_, **__: None)
+    process.run_cell(tmp_path, first=False)
+    assert (tmp_path / "run" / "recipe.toml").exists()
+    assert (tmp_path / "spent.json").read_text() == "[1, 2]"

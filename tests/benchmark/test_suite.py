@@ -5,7 +5,7 @@ from importlib import resources
 import pytest
 
 from danil.benchmark import SuiteError, cells_of, code_version, read_suite
-from danil.benchmark.cell import cell_from
+from danil.benchmark.cell import cell_from, shape
 from danil.benchmark.suite import check_as_planned
 from danil.data.fake import write_fake
 
@@ -119,3 +119,12 @@ def test_docstrings_and_comments_do_not_change_the_code_version_and_a_statement_
     assert version_with(text.replace(doc, "Another docstring.") + "\n# a comment\n") == before
     assert version_with(f'{text}\nx = 1\n"""Of x."""\n') == version_with(text + "\nx = 1\n") != before
     code_version.cache_clear()
+
+
+def test_fields_that_later_versions_of_python_add_empty_do_not_count():
+    here, later = (ast.parse("def f(x):\n    return x") for _ in range(2))
+    later.body[0]._fields = (*later.body[0]._fields, "of_a_later_version")
+    later.body[0].of_a_later_version = []
+    assert shape(here) == shape(later)
+    later.body[0].of_a_later_version = [ast.Pass()]
+    assert shape(here) != shape(later)

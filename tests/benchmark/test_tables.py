@@ -65,7 +65,7 @@ def test_a_clear_gain_is_told_better_and_its_reverse_worse(tmp_path, add_record)
     text = rendered(grids(read_records(tmp_path / "results")))
     assert (
         "(macro-F1, Holm over 2 differences): better: Base+DANIL (1 of 1); worse: Base+OHEM (1 of 1). "
-        "The paper prints a higher number than Base's in 2 of 2 cells of these."
+        "The paper prints a higher number than Base's in 2 of its 2 cells."
     ) in text
     assert "Table 1 of the paper, macro-F1" in text
     assert "Table 3 of the paper, macro-F1" in text
@@ -80,7 +80,7 @@ def test_a_number_of_the_paper_is_counted_once_however_many_methods_stand_for_it
         for form in range(3):
             name = f"danil_{form}"
             add_record(labels, noisy(labels, 0.5, seed + 10 * form), seed=seed, method=[name, name], paper="danil")
-    assert "higher number than Base's in 1 of 1 cells of these." in rendered(grids(read_records(tmp_path / "results")))
+    assert "higher number than Base's in 1 of its 1 cells." in rendered(grids(read_records(tmp_path / "results")))
 
 
 @pytest.mark.parametrize("low", [0.01, math.nan])

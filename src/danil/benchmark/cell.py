@@ -73,7 +73,10 @@ def cell_from(description: dict[str, Any], folder: Path) -> Cell:
 
 @cache
 def code_version() -> str:
-    """Return a digest of the code that decides a training's numbers; comments, docstrings and layout do not count."""
+    """Return a digest of the code that decides a training's numbers, the same under every version of Python.
+
+    Comments, docstrings and layout do not count.
+    """
     digest = hashlib.sha256()
     root = files("danil")
     for package in DECIDING:
@@ -81,15 +84,24 @@ def code_version() -> str:
             (item for item in (root / package).iterdir() if item.name.endswith(".py")), key=lambda i: i.name
         )
         for module in modules:
-            tree = ast.parse(module.read_text(encoding="utf-8"))
-            for node in ast.walk(tree):
-                body = getattr(node, "body", None)
-                if isinstance(body, list):
-                    body[:] = [statement for statement in body if not is_text(statement)] or [ast.Pass()]
-            digest.update(f"{package}/{module.name}\0{ast.unparse(tree)}\0".encode())
+            tree = shape(ast.parse(module.read_text(encoding="utf-8")))
+            digest.update(f"{package}/{module.name}\0{tree}\0".encode())
     return digest.hexdigest()[:16]
 
 
-def is_text(node: ast.AST) -> bool:
+def shape(part: Any) -> Any:
+    """Return a part of a syntax tree as plain values, without docstrings and without what is empty.
+
+    Which empty fields there are, and how text is made of a tree, changes with Python's version.
+    """
+    if isinstance(part, list):
+        return [shape(item) for item in part if not is_text(item)]
+    if isinstance(part, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(part) if value is not None and value != [])
+        return [type(part).__name__, *((name, shape(value)) for name, value in fields)]
+    return repr(part)
+
+
+def is_text(node: Any) -> bool:
     """Tell whether a statement is a text alone, a docstring of a module, function, class or name."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -29,7 +29,6 @@ class Entry:
     """
 
     row: str
-
     seeds: tuple[int, ...]
     mean: Difference
     paper: float | None

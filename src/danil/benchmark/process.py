@@ -34,7 +34,7 @@ def main() -> int:
         if lock is not None:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a process left over from a killed suite finishes its step first
         try:
-            run_cell(folder)
+            run_cell(folder, first)
         except Interrupted as stop:
             return stop.exit_code
         except Exception as error:
@@ -46,8 +46,10 @@ def main() -> int:
     return 0
 
 
-def run_cell(folder: Path) -> None:
+def run_cell(folder: Path, first: bool) -> None:
     """Train the cell, evaluate it and write `record.json` beside its run; nothing where that is there.
+
+    Of several processes the first alone keeps the folder; the others train.
 
     Raises:
         SuiteError: the code or the data are not those that the cell was planned with.
@@ -55,6 +57,9 @@ def run_cell(folder: Path) -> None:
     description = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     cell = cell_from(description, folder)
     check_as_planned(cell)
+    if not first:
+        train_run(cell.recipe, folder / "run", resume=True, quiet=True)
+        return
     if (folder / "record.json").is_file():
         return
     if not any((folder / "run" / "checkpoints").glob("*")):  # nothing to resume: a training anew counts from 0
@@ -67,8 +72,7 @@ def run_cell(folder: Path) -> None:
     finally:
         used = [spent[0] + time.monotonic() - clock, spent[1] + processor_seconds() - processor]
         write_atomically(folder / "spent.json", json.dumps(used))
-    if run is None:
-        return
+    assert run is not None
     if cell.part == "test":
         evaluate_run(run.path)
     write_record(folder / "record.json", made_record(cell, run, *spent_before(folder)))

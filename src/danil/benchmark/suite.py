@@ -169,8 +169,11 @@ def check_parts(suite: Suite, name: str, recipe: Recipe, parts: Mapping[str, int
     Raises:
         SuiteError: naming the part.
     """
-    for part, purpose in ((suite.part, "score"), ("validation", "choose the best epoch on")):
-        if not parts[part] and (part == suite.part or recipe.train.select == "best"):
+    needed = {suite.part: "score"}
+    if recipe.train.select == "best":
+        needed["validation"] = "choose the best epoch on"
+    for part, purpose in needed.items():
+        if not parts[part]:
             raise SuiteError(
                 f"suite `{suite.name}`: `{name}` has no {part} part to {purpose}. Set `split.{part}` above 0."
             )

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -107,9 +108,7 @@ def finding(grid: Grid, methods: Sequence[str]) -> str:
     printed = {(*key[:2], entry.row): entry.paper_to_base for key, entry in found.items()}  # once, however many forms
     claims = [claim for claim in printed.values() if claim is not None]
     higher = sum(claim > 0 for claim in claims)
-    paper = (
-        f"The paper prints a higher number than Base's in {higher} of {len(claims)} cells of these." if claims else ""
-    )
+    paper = f"The paper prints a higher number than Base's in {higher} of its {len(claims)} cells." if claims else ""
     return (
         f"Against Base on the same images and seeds ({metric_name(grid)}, Holm over {count} "
         f"difference{'' if count == 1 else 's'}): {'; '.join(told)}. {paper}"
@@ -118,12 +117,9 @@ def finding(grid: Grid, methods: Sequence[str]) -> str:
 
 def listed(grid: Grid, word: str, found: Mapping[Key, Entry]) -> str:
     """Return a verdict and the methods that have it, with the share of their cells; nothing where none has it."""
-    cells = [(key[2], verdict(entry) == word) for key, entry in found.items()]
-    counts = {
-        name: (sum(held for method, held in cells if method == name), sum(method == name for method, _ in cells))
-        for name in grid.names(2)
-    }
-    named = [f"{grid.titles['method', name]} ({held} of {all_})" for name, (held, all_) in counts.items() if held]
+    cells = Counter(key[2] for key in found)
+    held = Counter(key[2] for key, entry in found.items() if verdict(entry) == word)
+    named = [f"{grid.titles['method', name]} ({count} of {cells[name]})" for name, count in held.items()]
     return f"{word}: {', '.join(named)}" if named else ""
 
 

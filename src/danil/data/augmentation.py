@@ -43,6 +43,7 @@ class Strengths(Protocol):
 
 
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
+"""The largest float32 below 1, to which draws are bounded: the conversion rounds the largest of them up."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def augmented(images: Tensor, size: int, chance: np.ndarray[Any, Any], strengths
         chance: numbers in [0, 1), shape `(B, 12)`, from `uniforms`.
         strengths: how much to vary.
     """
-    below = np.minimum(chance.astype(np.float32), BELOW_ONE)  # float32 rounds the largest draws up to 1
+    below = np.minimum(chance.astype(np.float32), BELOW_ONE)
     u = torch.from_numpy(below).to(images.device).unbind(1)
     view = viewed(images, size, u, strengths)
     if not (strengths.brightness or strengths.contrast or strengths.saturation or strengths.hue):

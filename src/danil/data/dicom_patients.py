@@ -82,21 +82,17 @@ def shown_names(path: Path, headers: Mapping[str, Any], names: str, key: bytes) 
 def identifies(file: str, header: Any | None) -> bool:
     """Tell whether a path holds an identifier of the patient, or the file's instance UID.
 
-    A word of three letters or more of an identifier counts where it is a word of the path; a whole identifier, blanks
-    and marks aside, where it is a folder or file name or, from four letters on, a part of one.
+    A word of three letters or more of an identifier counts where it is a word of the path; a whole identifier, marks
+    aside, where it is a folder's or file's name or, from four letters on, anywhere in the path.
     """
     words = {word.lower() for word in re.split(r"[\W_]+", file) if len(word) > 2}
     texts = [value(header, name) or "" for name in IDENTIFYING]
     identifiers = {part.lower() for text in texts for part in re.split(r"[\W_]+", text) if len(part) > 2}
-    names = [squeezed(name) for name in re.split(r"[/\\.]", file)]
-    whole = [squeezed(text) for text in texts if squeezed(text)]
+    place = Path(file)
+    names = {squeezed(name) for name in (*place.parent.parts, place.stem)}
+    whole = any(squeezed(text) in (squeezed(file) if len(text) > 3 else names) for text in texts if squeezed(text))
     uid = value(header, "SOPInstanceUID")
-    return (
-        bool(words & identifiers)
-        or any(text in name if len(text) > 3 else text == name for text in whole for name in names)
-        or any(len(text) > 3 and text.lower() in file.lower() for text in texts)
-        or (uid is not None and uid in file)
-    )
+    return whole or bool(words & identifiers) or (uid is not None and uid in file)
 
 
 def squeezed(text: str) -> str:

@@ -48,8 +48,6 @@ def read_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
 def decoded(path: Path, encoding: str) -> str:
     """Return the text of a table file."""
     content = path.read_bytes()
-    if not content.strip():
-        raise DataError(f"`{path}` is empty.")
     if not encoding.lower().startswith(WIDE):
         wide = next((name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark)), None)
         if wide is not None:
@@ -68,7 +66,7 @@ def decoded(path: Path, encoding: str) -> str:
 
 def delimited(path: Path, text: str) -> pd.DataFrame:
     """Return the rows of delimited text."""
-    if not text.strip("\ufeff \t\r\n"):
+    if not text.replace("\ufeff", "").strip():  # a byte order mark may stand alone
         raise DataError(f"`{path}` is empty.")
     header = text.lstrip().splitlines()[0]
     delimiter = max("\t;,", key=header.count)
@@ -82,7 +80,6 @@ def delimited(path: Path, text: str) -> pd.DataFrame:
     except csv.Error as error:
         raise DataError(f"`{path}` is no well-formed CSV: {error}. Check its quotes.") from error
     names = [name.strip() for name in rows[0]] if rows else []
-    check_once(path, [name for name in names if name])
     body = rows[1:]
     for line, row in zip(lines[1:], body, strict=True):
         if any(cell.strip() for cell in row[len(names) :]):

@@ -20,7 +20,13 @@ from danil.explanation.attributions import AttributionError
 from danil.objectives import ResponseMaps
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-FORMATS = ("png", "svg", "pdf")
+METADATA: Mapping[str, dict[str, str | None]] = {
+    "png": {"Software": "danil"},
+    "svg": {"Creator": "danil", "Date": None},
+    "pdf": {"Creator": "danil", "CreationDate": None},
+}
+"""Format → what a figure says of its making: by whom (`danil.data.outputs` knows it by that), and no time."""
+FORMATS = tuple(METADATA)
 SIDE, TOP, BOTTOM, GAP = 2.5, 0.3, 0.46, 0.12
 STYLE: dict[Any, Any] = {"text.parse_math": False, "font.size": 9, "svg.hashsalt": "danil"}
 EVEN = 1e-6
@@ -212,12 +218,9 @@ def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
     """Return the figure as PNG, SVG or PDF; the same figure gives the same bytes."""
     checked_kind(kind)
     stream = io.BytesIO()
-    metadata = {"png": {"Software": "danil"}, "svg": {"Creator": "danil", "Date": None}}.get(
-        kind, {"Creator": "danil", "CreationDate": None}
-    )
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(stream, format=kind, metadata=metadata)
+        figure.savefig(stream, format=kind, metadata=METADATA[kind])
     return stream.getvalue()
 
 

@@ -90,7 +90,7 @@ def explain_run(
 
 
 def given_cases(
-    folder: RunFolder, fitted: FittedClassifier, files: Sequence[str | Path], data: str | None = None
+    folder: RunFolder, fitted: FittedClassifier, files: Sequence[str | Path], data: str | None
 ) -> list[Case]:
     """Return the files as cases, with the labels of those that the run's manifest names."""
     root = folder.record()["root"] if data is None else run_manifest(folder, data).root

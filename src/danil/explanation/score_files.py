@@ -20,6 +20,7 @@ from danil.explanation.run_scores import CURVES, measured_curves
 from danil.runs import RunFolder, kept_memory
 
 NAMES = {**{name: f"|{title}|" for name, title in RESPONSES.items()}, **TITLES, "random": "random ranking"}
+SIDES = ("deletion", "insertion")
 NETWORKS = {
     "start": "its starting weights",
     "random": "random weights",
@@ -74,7 +75,7 @@ def named_in_tables(maps: Iterable[str]) -> list[str]:
 
 def spanned(value: dict[str, float | None], sign: str = "") -> str:
     """Return `0.239 [0.225, 0.254]`, the mean alone where one group gives no interval, a dash where undefined."""
-    mean, low, high = (math.nan if value[key] is None else float(value[key] or 0) for key in ("mean", "low", "high"))
+    mean, low, high = (math.nan if (end := value[key]) is None else end for key in ("mean", "low", "high"))
     if math.isnan(mean):
         return "–"
     return f"{mean:{sign}.3f}" + ("" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]")
@@ -105,9 +106,11 @@ def write_faithfulness(
     fractions = np.zeros(0)
     for part, name, found, moved in measured_curves(run, methods, data, limit, steps):
         fractions = found.fractions.cpu().numpy()
-        areas = {"deletion": found.deletion_area.cpu().numpy(), "insertion": found.insertion_area.cpu().numpy()}
-        areas |= {"deletion_moved": moved.deletion_area.cpu().numpy()}
-        areas |= {"insertion_moved": moved.insertion_area.cpu().numpy()}
+        areas = {
+            side + ending: getattr(one, f"{side}_area").cpu().numpy()
+            for one, ending in ((found, ""), (moved, "_moved"))
+            for side in SIDES
+        }
         tables.append(part.table[["path", "group"]].assign(map=name, **areas))
         held = curves.setdefault(name, {"deletion": [], "insertion": []})
         held["deletion"].append(found.deletion.cpu().numpy())
@@ -123,10 +126,9 @@ def area_intervals(table: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, part in table.groupby("map", sort=False):
         groups = part["group"].tolist()
-        found = score_intervals(part[["deletion", "insertion"]], groups)
-        differences = {side: part[side] - part[f"{side}_moved"] for side in ("deletion", "insertion")}
-        change = score_intervals(pd.DataFrame(differences), groups)
-        for side in ("deletion", "insertion"):
+        found = score_intervals(part[[*SIDES]], groups)
+        change = score_intervals(pd.DataFrame({side: part[side] - part[f"{side}_moved"] for side in SIDES}), groups)
+        for side in SIDES:
             row: dict[str, Any] = {"map": name, "curve": side}
             row |= {key: found.loc[side, key] for key in ("mean", "low", "high")}
             row |= {f"difference_{key}": change.loc[side, key] for key in ("mean", "low", "high")}

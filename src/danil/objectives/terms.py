@@ -25,7 +25,7 @@ class Terms:
     `total` is the scalar to call `backward` on. `logits` is what the network returned for the batch (attached).
     `parts` are attached, already weighted scalars that sum to `total`. `stats` are detached 0-d tensors to log;
     they stay on the device, so reading one is the caller's synchronisation. `losses` is the detached loss of each
-    image, `(B,)`, for samplers that draw by loss; `None` where no such number exists.
+    image, `(B,)`, as `ImageLoss.per_image` scales it within the batch; `None` where no such number exists.
     """
 
     total: Tensor

@@ -86,7 +86,7 @@ def compared_curves(logs: Mapping[str, pd.DataFrame], column: str, title: str, c
 
 
 def compared_training(logs: Mapping[str, pd.DataFrame | None]) -> list[Chart]:
-    """Return the curves that methods are compared by, with a line for the first run of each."""
+    """Return the curves that methods are compared by, with a line for each."""
     known = {name: log for name, log in logs.items() if log is not None}
     drawn = [compared_curves(known, column, title, caption) for column, (title, caption) in COMPARED.items()]
     return [item for item in drawn if item is not None]

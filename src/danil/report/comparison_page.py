@@ -42,10 +42,8 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
     known = {name: record for name, record in records.items() if record is not None}
     first = next(iter(known.values()), None)
     differences = [difference_table(comparison, pair) for pair in comparison["pairs"]]
-    drawn, robust = (
-        compared_training({name: record.log for name, record in known.items()}),
-        compared_section(comparison.get("robustness")),
-    )
+    drawn = compared_training({name: record.log for name, record in known.items()})
+    robust = compared_section(comparison.get("robustness"))
     matrices = len(comparison["classes"]) <= MATRIX
     shown = {"training": drawn, "robustness": robust, "classes": matrices}
     return write_page(

@@ -108,13 +108,14 @@ def read_record(path: str | Path) -> RunRecord:
         for file in (folder.manifest, folder.environment, folder.log, folder.predictions, folder.metrics)
         if not file.is_file()
     ]
-    environment, metrics = read_json(folder.environment, Environment), read_json(folder.metrics)
+    environment, metrics = read_json(folder.environment), read_json(folder.metrics)
+    check_form(environment, folder.environment, Environment)
     if metrics is not None and metrics.get("format") != FORMAT:
         raise RunError(
             f"`{folder.metrics}` has format {metrics.get('format')}, this version reads {FORMAT}. Write it again: "
             f"`danil evaluate {folder.path}`."
         )
-    read_json(folder.metrics, Metrics)
+    check_form(metrics, folder.metrics, Metrics)
     log, manifest = read_table(folder.log), read_table(folder.manifest)
     if manifest is not None:
         check_columns(manifest, folder.manifest, ("path", "group", "split", *data["tasks"]))
@@ -141,8 +142,19 @@ def finite(log: pd.DataFrame, path: Path) -> pd.DataFrame:
     return numbers
 
 
-def read_json(path: Path, form: type[BaseModel] | None = None) -> dict[str, Any] | None:
-    """Return the object in the file, which has this form, `None` where there is no file."""
+def check_form(found: dict[str, Any] | None, path: Path, form: type[BaseModel]) -> None:
+    """Raise `RunError` where what a file holds has not this form."""
+    try:
+        if found is not None:
+            form.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"`{path}` is damaged: `{where}`: {first['msg']}. Write it again.") from error
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in the file, `None` where there is no file."""
     if not path.is_file():
         return None
     try:
@@ -153,13 +165,6 @@ def read_json(path: Path, form: type[BaseModel] | None = None) -> dict[str, Any]
         ) from error
     if not isinstance(found, dict):
         raise RunError(f"`{path}` is damaged: it holds no JSON object. Write it again.")
-    try:
-        if form is not None:
-            form.model_validate(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(f"`{path}` is damaged: `{where}`: {first['msg']}. Write it again.") from error
     return found
 
 

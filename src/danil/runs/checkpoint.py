@@ -101,8 +101,8 @@ def latest_checkpoint(path: str | Path) -> Checkpoint | None:
         CheckpointError: files are there, but none is sound.
     """
     target = Path(path)
-    candidates = [target] if target.exists() or previous(target).exists() else []
-    candidates += [previous(target)] if previous(target).exists() else []
+    older = previous(target)  # with it alone the newest one is missing, which is told as a fault
+    candidates = [target, older] if older.exists() else [target] if target.exists() else []
     faults: list[str] = []
     for file in candidates:
         try:
