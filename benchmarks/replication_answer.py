@@ -24,11 +24,13 @@ def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Re
     head = ("data", "method", "seeds", "macro-F1 less Base's", "paper's", "accuracy less Base's", "paper's")
     lines: list[str] = []
     done = Counter(record.suite for record in records)
-    pairs = sorted(zip(found, accuracy, strict=True), key=lambda pair: -done[pair[0].suite] / trainings(pair[0].suite))
+    asked_of = {grid.suite: trainings(grid.suite) for grid in found}
+    order = {name: (done[name] / asked, asked) for name, asked in asked_of.items()}
+    pairs = sorted(zip(found, accuracy, strict=True), key=lambda pair: order[pair[0].suite], reverse=True)
     for grid, other in pairs:
         compared = grid.compared()
         if compared:
-            asked = trainings(grid.suite)
+            asked = asked_of[grid.suite]
             open_end = (
                 ""
                 if done[grid.suite] == asked
@@ -58,16 +60,22 @@ def danil_alone(pair: Sequence[Grid], records: Sequence[Record]) -> list[str]:
         spans = [entry.to_base for entry in found if entry.to_base is not None and not math.isnan(entry.to_base.low)]
         counts = Counter(map(verdict, found))
         told = ", ".join(f"{word} in {counts[word]}" for word in VERDICTS if counts[word] or word in VERDICTS[:2])
-        reach = f"{signed(min(one.low for one in spans))} to {signed(max(one.high for one in spans))}" if spans else "–"
+        reach = reached([one.low for one in spans], [one.high for one in spans]) if spans else "–"
         printed = [entry.paper_to_base for entry in found if entry.paper_to_base is not None]
-        paper = f"; the paper prints {signed(min(printed))} to {signed(max(printed))}" if printed else ""
+        paper = f"; the paper prints {reached(printed, printed)}" if printed else ""
         if found:
             count = f"{plural(len(forms), 'form')} of it, {plural(len(found), 'difference')}"
+            reaching = "Together the intervals reach" if len(found) > 1 else "Its interval reaches"
             lines.append(
-                f"- **DANIL** less Base in {metric_name(grid)}, {count}: "
-                f"{told}. Together the intervals reach from {reach}{paper}."
+                f"- **DANIL** less Base in {metric_name(grid)}, {count}: {told}. {reaching} from {reach}{paper}."
             )
     return [*lines, ""] if lines else []
+
+
+def reached(lows: Sequence[float], highs: Sequence[float]) -> str:
+    """Return from where to where values reach, as one where that is the same."""
+    low, high = signed(min(lows)), signed(max(highs))
+    return low if low == high else f"{low} to {high}"
 
 
 def choice(grid: Grid, finished: bool) -> str:
