@@ -31,7 +31,7 @@ def excluding(pairs: Sequence[tuple[Record, Record]]) -> list[int]:
     for pair in pairs:
         _, (found,) = compared({str(i): [record.predictions] for i, record in enumerate(pair)}, families=("confusion",))
         for i, metric in enumerate(METRICS):
-            counts[i] += not found.differences[metric].low <= 0 <= found.differences[metric].high
+            counts[i] += found.differences[metric].low > 0 or found.differences[metric].high < 0
     return counts
 
 

@@ -76,6 +76,9 @@ def test_empty_groups_among_others_are_told(cohort):
         manifest = cohort("image,label,patient\na.png,x,p\nb.png,y,\n\nc.png,y,\n")
     assert manifest.table["group"].tolist() == ["p", "b.png", "c.png"]
     assert not cohort("image,label,patient\na.png,x,\nb.png,y,\n").grouped
+    with pytest.warns(UserWarning, match=r"`patient` is empty in 2 rows"):
+        marked = cohort("image,label,patient\na.png,x,p\nb.png,y,NA\nc.png,y,NA\n")
+    assert marked.table["group"].tolist() == ["p", "b.png", "c.png"]
 
 
 def test_classes_that_differ_only_in_letter_case_are_told(cohort):

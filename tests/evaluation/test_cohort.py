@@ -269,3 +269,20 @@ def test_a_column_named_like_the_task_goes_before_one_called_label(two_diseases,
     assert metrics["tasks"]["DME"]["labelled"] == 2
     with pytest.raises(EvaluationError, match="`odd`"):
         evaluate_cohort(run, f"csv:{table}?label=diagnosis", resamples=20)
+
+
+def test_metrics_of_an_earlier_evaluation_do_not_stay_beside_other_predictions(fitted_run, clinic):
+    source = clinic("melanoma", "naevus")
+    metrics, folder = evaluate_cohort(fitted_run, source, resamples=20)
+    assert metrics is not None
+    assert (folder / "metrics.json").is_file()
+    clinic("", "")
+    assert evaluate_cohort(fitted_run, source, resamples=20) == (None, folder)
+    assert not (folder / "metrics.json").exists()
+
+
+def test_prevalences_of_a_main_task_without_labels_are_told(two_diseases, eye_clinic):
+    run, _ = two_diseases
+    source = eye_clinic("DME", DME=["0", "1", "2"] * 4)
+    metrics, _ = evaluate_cohort(run, source, resamples=20, prevalences={"2": 0.1})
+    assert "The prevalences are of the task DR, which has no labels here: not used." in metrics["notes"]

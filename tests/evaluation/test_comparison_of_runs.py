@@ -99,3 +99,42 @@ def test_a_run_without_a_test_part_says_so(run_folder):
     manifest.write_text(manifest.read_text().replace(",test,", ",train,"))
     with pytest.raises(EvaluationError, match=r"danil` has no test part \(`split.test=0`\), so there is nothing to"):
         compare_runs(runs)
+
+
+def test_one_training_never_counts_as_two(run_folder, made, tmp_path):
+    base, one, again = run_folder("base", objective="base"), run_folder("a", seed=0), run_folder("b", seed=0)
+    with pytest.raises(EvaluationError, match=r"a` and `.*b` are runs of one method, danil, .* with seed 0: one train"):
+        compare_runs([base, one, again], resamples=20)
+    files = [tmp_path / f"{name}.csv" for name in ("one", "copy", "other")]
+    for seed, file in zip((1, 1, 2), files, strict=True):
+        made(seed=seed).table().to_csv(file, index=False)
+    with pytest.raises(EvaluationError, match=r"one\.csv` and `.*copy\.csv` are runs of one method, x, and have equal"):
+        compare_runs({"x": files[:2], "y": files[2:]}, resamples=20)
+
+
+def test_a_section_that_is_none_is_named_as_damage(run_folder):
+    run = run_folder("a")
+    (run / "recipe.toml").write_text('seed = 0\nobjective = "base"\n')
+    with pytest.raises(EvaluationError, match=r"recipe\.toml` is damaged: `objective` is no section"):
+        compare_runs([run, run_folder("b")], resamples=20)
+
+
+def test_few_groups_are_told_and_calibration_errors_have_no_interval_of_resamples(run_folder):
+    runs = [run_folder(name, objective=name, per_group=10) for name in ("base", "danil")]
+    document = compare_runs(runs, resamples=50)
+    assert "Only 9 groups were drawn from: intervals are rough." in document["notes"]
+    assert document["methods"]["base"]["metrics"]["ece"]["value"] > 0
+    assert document["methods"]["base"]["metrics"]["ece"]["low"] is None
+
+
+def test_ranks_of_a_rare_class_carry_no_verdict(run_folder):
+    labels = [0] * 60 + [1] * 25 + [2] * 5
+    runs = [run_folder(name, objective=name, labels=labels, seed=seed) for seed, name in enumerate(("base", "danil"))]
+    document = compare_runs(runs, metric="roc_auc", resamples=50)
+    found = document["pairs"][0]["differences"]
+    assert (found["roc_auc"]["low"], found["roc_auc"]["p_holm"]) == (None, None)
+    assert found["macro_f1"]["low"] is not None
+    assert (
+        "no verdict: the difference in roc auc has no interval (a class of few groups"
+        in document["pairs"][0]["verdict"]
+    )

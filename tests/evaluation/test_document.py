@@ -15,6 +15,7 @@ from danil.statistics import Predictions, PredictionsError
 from danil.statistics.calibration import fitted_temperature, tempered
 from danil.statistics.decisions import fitted_decisions
 from danil.statistics.operating_points import sensitivity_threshold
+from danil.statistics.proportions import proportion
 from danil.statistics.selective import risk_threshold
 from oracles.calibration import calibration_error
 
@@ -261,13 +262,95 @@ def test_the_text_counts_many_metrics_without_interval_and_the_document_names_th
     assert "f1 of mel" in full
     told = summary(found)
     assert full not in told
-    assert re.search(r"note: No interval for \d+ metrics \(see metrics\.json\): the resamples all agree", told)
+    assert re.search(r"note: No interval for \d+ metrics \(see metrics\.json\): a class is of fewer than 10", told)
 
 
 def test_the_text_has_no_stray_blanks_no_plural_of_one_and_a_true_minus(made):
-    found = document(made(12, skill=60, per_group=12))
-    lines = summary(found).splitlines()
+    lines = summary(document(made(12, skill=60, per_group=12))).splitlines()
     assert lines[0].startswith("12 images in 1 group;")
-    assert "mean probability of each of 1 group" in "\n".join(lines) or found["group_level"] is None
+    alike = made(12, skill=60, per_group=12, labels=[0] * 12)
+    assert "mean probability of each of 1 group:" in summary(document(alike))
     assert not [line for line in lines if " ," in line]
     assert (text(-0.25), text(-0.0001), text(0.5), text(None)) == ("−0.250", "0.000", "0.500", "–")
+
+
+def test_a_class_of_few_images_or_few_groups_has_shares_but_no_interval_of_its_ranks(made):
+    labels = [0] * 50 + [1] * 30 + [2] * 4
+    found = document(made(84, labels=labels))
+    (first, _, last) = found["classes"]
+    rare, common = found["per_class"][last], found["per_class"][first]
+    assert [rare[key]["low"] for key in ("f1", "roc_auc", "average_precision")] == [None] * 3
+    assert rare["recall"]["low"] is not None
+    assert all(common[key]["low"] < common[key]["value"] < common[key]["high"] for key in ("f1", "roc_auc"))
+    assert found["metrics"]["roc_auc"]["low"] is None, "a mean over classes is no surer than its rarest class"
+    assert found["metrics"]["macro_f1"]["low"] is not None
+    assert any(note.startswith(f"Few images of {last} (4):") for note in found["notes"])
+
+
+def test_many_images_of_few_patients_are_told_and_their_recall_has_an_interval_of_patients(made):
+    alone, base = made(80, labels=[0] * 80), made(40, labels=[1] * 20 + [2] * 20, seed=1)
+    predictions = Predictions.of(
+        np.concatenate([alone.labels, base.labels]),
+        np.concatenate([alone.probabilities, base.probabilities]),
+        groups=[*(f"p{row // 20}" for row in range(80)), *(f"q{row}" for row in range(40))],
+        classes=alone.classes,
+    )
+    found = document(predictions)
+    row = found["per_class"][alone.classes[0]]
+    assert (row["support"], row["groups"]) == (80, 4)
+    assert row["roc_auc"]["low"] is None
+    hits, codes = alone.found == 0, np.repeat(np.arange(4), 20)
+    assert row["recall"]["low"] == proportion(hits, codes).low
+    assert any(note.startswith(f"Few groups of {alone.classes[0]} (4 of 80 images):") for note in found["notes"])
+
+
+def test_thresholds_of_few_images_and_classes_without_any_are_told(made):
+    validation = made(60, labels=[0] * 40 + [1] * 20, seed=3)
+    found = document(made(), decided=fitted_decisions(validation))
+    names = found["classes"]
+    assert {
+        point["class"]: point["chosen_on"] for point in found["operating_points"] if point["wanted"] == "specificity"
+    }
+    assert found["operating_points"][0]["chosen_on"] == 40
+    few = document(made(), decided=fitted_decisions(made(66, labels=[0] * 40 + [1] * 23 + [2] * 3, seed=3)))
+    (rough,) = (note for note in few["notes"] if note.startswith("Thresholds that fewer than 20 images"))
+    assert f"{names[2]} (sensitivity 0.9: 3)" in rough
+    assert names[1] not in rough
+    (bare,) = (note for note in found["notes"] if note.startswith("No threshold for"))
+    assert bare.startswith(f"No threshold for {names[2]}: the validation part")
+
+
+def test_a_group_that_may_be_no_group_is_told(made):
+    predictions = made(30)
+    groups = ["NA"] * 10 + [str(row) for row in range(20)]
+    found = document(Predictions.of(predictions.labels, predictions.probabilities, groups=groups))
+    assert found["notes"][0].startswith("Images of the group `NA` (10) are taken as one patient's.")
+    with pytest.raises(PredictionsError, match="no group"):
+        Predictions.of(predictions.labels, predictions.probabilities, groups=[" "] * 30)
+
+
+def test_a_decision_curve_holds_at_the_stated_prevalence(made):
+    predictions = made(300, skill=1.0)
+    name = predictions.classes[0]
+    curve = document(predictions, prevalences={name: 0.02})["decision_curves"][name]
+    assert curve["prevalence"] == 0.02
+    positive, scores = predictions.labels == 0, predictions.probabilities[:, 0]
+    place = curve["thresholds"].index(0.1)
+    hit, alarm = (scores[positive] >= 0.1).mean(), (scores[~positive] >= 0.1).mean()
+    assert curve["model"][place] == pytest.approx(hit * 0.02 - alarm * 0.98 / 9, abs=1e-6)
+    assert curve["everyone"][place] == pytest.approx(0.02 - 0.98 / 9, abs=1e-6)
+
+
+def test_a_confidence_that_no_test_image_reaches_is_said_in_words(made):
+    sure, unsure = made(60, skill=8), made(60, skill=0.0, seed=2)
+    found = document(unsure, decided=fitted_decisions(sure))
+    found["selective"]["points"] = [
+        {"wanted_risk": 0.1, "threshold": 0.99, "coverage": dict.fromkeys(("value", "low", "high"), 0.0)}
+        | {"risk": dict.fromkeys(("value", "low", "high"))}
+    ]
+    assert "0.000 [0.000, 0.000] answered, no image of these labels" in summary(found, selective=True)
+
+
+def test_no_resamples_are_refused(made):
+    with pytest.raises(PredictionsError, match="`resamples` is 0; intervals need at least 1"):
+        evaluate_predictions(made(), resamples=0)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score
 
-from danil.evaluation import EvaluationError, evaluate_run, evaluated_outcome, summary
+from danil.evaluation import EvaluationError, evaluate_run, evaluate_table, evaluated_outcome, summary
 from danil.runs import RunError
 from danil.runs.calibration import read_calibration
 from danil.statistics import PredictionsError
@@ -185,3 +185,25 @@ def test_a_run_of_training_images_alone_says_so(run_folder):
     manifest = pd.read_csv(folder / "manifest.csv")
     manifest[manifest["split"] == "train"].to_csv(folder / "manifest.csv", index=False)
     assert evaluated_outcome(folder).count("\n") == 0
+
+
+def test_chosen_rates_stay_until_others_are_chosen(run_folder, made):
+    folder = run_folder(validation=made(60, seed=3))
+    evaluate_run(folder, wanted=Wanted(sensitivities=(0.8,), specificities=(0.7,)), resamples=20)
+    for _ in range(2):
+        points = evaluate_run(folder, resamples=20)["operating_points"]
+        assert {(point["wanted"], point["at_least"]) for point in points} == {
+            ("sensitivity", 0.8),
+            ("specificity", 0.7),
+        }
+    points = evaluate_run(folder, wanted=Wanted(), resamples=20)["operating_points"]
+    assert {point["at_least"] for point in points} == {0.9}
+
+
+def test_tables_that_share_patients_are_told(made, tmp_path):
+    files = [tmp_path / "test.csv", tmp_path / "validation.csv"]
+    for seed, file in enumerate(files):
+        table = made(seed=seed, per_group=3).table()
+        table.assign(path=file.stem + table["path"]).to_csv(file, index=False)
+    document = evaluate_table(files[0], validation=files[1], resamples=20)
+    assert document["notes"][0].startswith("The tables share 30 groups, e.g. p0: temperature and thresholds")

@@ -41,7 +41,7 @@ def parts(run):
 def test_training_and_validation_images_are_counted_in_a_warning_and_in_the_notes(trained, caplog):
     run, data = trained
     metrics, _ = evaluate_cohort(run, str(data), resamples=20)
-    told = "10 of the cohort's 12 images are among those the run was trained or validated on (10 by their content)"
+    told = "10 of the cohort's 12 images are among those the run was trained or validated on, so"
     assert metrics["notes"][0].startswith(told)
     assert [record.levelno for record in caplog.records if record.message.startswith(told)] == [logging.WARNING]
 
@@ -81,8 +81,8 @@ def test_without_the_training_images_names_are_compared_and_the_rest_is_said_to_
     run, data = trained
     data.rename(tmp_path / "moved")
     found, unknown = training_overlap(run, read_source(str(tmp_path / "moved")))
-    assert found.startswith("10 of the cohort's 12 images")
-    assert "10 by their names alone" in found
+    assert found.startswith("10 of the cohort's 12 images are named like images the run was trained or validated on")
+    assert "If they are the same" in found
     assert "10 of the run's 10 training and validation images are not at hand" in unknown
     shutil.move(tmp_path / "moved" / "a" / "0.png", tmp_path / "moved" / "a" / "new.png")
     assert training_overlap(run, read_source(str(tmp_path / "moved")))[0].startswith("9 of")

@@ -6,6 +6,8 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,21 @@ def test_nothing_untrusted_is_unpickled(path):
             assert any(key.arg == "weights_only" and ast.literal_eval(key.value) for key in node.keywords)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"np.load", "numpy.load"}:
             assert not any(key.arg == "allow_pickle" and ast.literal_eval(key.value) for key in node.keywords)
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [lines for extra, lines in project["optional-dependencies"].items() if extra != "dev"]
+    asked = sum(extras, project["dependencies"])
+    declared = {re.split("[<>=~!;\\[ ]", line)[0].lower().replace("_", "-") for line in asked}
+    homes = packages_distributions()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for root in {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"danil"}:
+                names = {home.lower().replace("_", "-") for home in homes.get(root, [root])}
+                assert names & declared, f"{name(path)} imports {root}, which pyproject.toml does not declare"
 
 
 def test_import_danil_loads_nothing_and_the_first_name_loads_torch_only():

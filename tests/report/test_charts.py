@@ -34,7 +34,7 @@ def test_risk_falls_with_coverage_when_the_unsure_are_wrong():
 
 def test_a_decision_curve_tells_where_the_network_is_best():
     curve = {"thresholds": [0.1, 0.5, 0.9], "model": [0.4, 0.3, -0.1], "everyone": [0.4, 0.0, -4.0]}
-    assert "best between 0.50 and 0.50" in decision_chart("a", curve).svg
+    assert "best at 1 of 3 thresholds, all of them between 0.50 and 0.50" in decision_chart("a", curve).svg
 
 
 def test_long_curves_are_thinned_with_their_ends_kept():

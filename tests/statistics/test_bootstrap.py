@@ -150,3 +150,18 @@ def test_intervals_cover_the_truth_in_95_percent_of_simulated_patient_cohorts():
             covered[name] += bool(low <= truth[name].point <= high)
     shares = {name: count / trials for name, count in covered.items()}
     assert all(abs(share - 0.95) <= 0.015 for share in shares.values()), shares
+
+
+def test_an_areas_interval_is_students_on_the_logit_scale():
+    samples = np.random.default_rng(0).normal(0.9, 0.02, 500)
+    low, high = Bootstrap(np.array(0.9), samples).area_interval(12)
+    half = stats.t.ppf(0.975, 11) * samples.std() / 0.09
+    assert (np.log(low / (1 - low)), np.log(high / (1 - high))) == pytest.approx((np.log(9) - half, np.log(9) + half))
+    for values in (np.full(500, 0.9), np.where(np.arange(500) < 300, np.nan, samples)):
+        assert np.isnan(Bootstrap(np.array(0.9), values).area_interval(12)).all()
+    assert np.isnan(Bootstrap(np.array(0.9), samples).area_interval(9)).all()
+    assert np.isnan(Bootstrap(np.array(1.0), samples).area_interval(12)).all()
+
+
+def test_resamples_that_all_agree_are_no_certainty():
+    assert np.isnan(Bootstrap(np.array(1.0), np.ones(50)).interval()).all()

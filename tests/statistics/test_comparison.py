@@ -36,7 +36,8 @@ def test_the_interval_is_the_one_of_a_two_way_random_effects_analysis():
 def test_alike_seeds_on_few_groups_give_students_t_with_one_degree_less_than_groups():
     samples = np.random.default_rng(3).normal(size=(4000, 1)).repeat(2, axis=1)
     found = two_level([Bootstrap(np.array([0.5, 0.5]), samples)], 6)
-    assert found.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 5) * samples[:, 0].std(ddof=1))
+    spread = samples[:, 0].std(ddof=1) * (6 / 5) ** 0.5  # a bootstrap of 6 groups shows 5/6 of a mean's variance
+    assert found.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 5) * spread)
 
 
 def test_one_training_each_never_has_a_p_value_of_zero():
@@ -218,3 +219,12 @@ def test_methods_of_equal_skill_with_5_seeds_are_told_apart_in_3_to_7_percent(nu
         )
         false += pairs[0].differences["macro_f1"].p < 0.05
     assert 0.03 <= false / trials <= 0.07, false / trials
+
+
+def test_agreement_of_all_seeds_and_resamples_on_a_difference_is_no_certainty():
+    flat = [Bootstrap(np.full(3, value), np.full((100, 3), value)) for value in (1.0, 0.0)]
+    found = difference(*flat, groups=8, paired=True)
+    assert found.value == 1
+    assert np.isnan([found.low, found.high, found.p]).all()
+    same = difference(flat[0], flat[0], groups=8, paired=True)
+    assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)

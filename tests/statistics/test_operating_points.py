@@ -100,3 +100,14 @@ def test_intervals_of_shares_cover_the_truth_also_near_one_and_in_groups():
             found = proportion(random.random(300) < np.repeat(own, 3), np.repeat(np.arange(100), 3))
             covered += found.low <= share <= found.high
         assert covered / trials == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("groups", [5, 8, 20])
+def test_shares_of_few_patients_are_covered(groups):
+    random = np.random.default_rng(groups)
+    codes, trials, held = np.repeat(np.arange(groups), 8), 1500, 0
+    for _ in range(trials):
+        mean = np.repeat(random.beta(0.8, 0.2, groups), 8)  # share 0.8, correlation 0.5 within a patient
+        found = proportion(random.random(len(codes)) < mean, codes)
+        held += found.low <= 0.8 <= found.high
+    assert 0.91 <= held / trials <= 0.995

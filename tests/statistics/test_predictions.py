@@ -131,3 +131,34 @@ def test_a_file_that_is_missing_empty_or_without_rows_is_named(tmp_path):
 def test_arrays_of_wrong_shape_type_or_range_are_refused(labels, probabilities, message):
     with pytest.raises(PredictionsError, match=message):
         Predictions.of(np.asarray(labels), probabilities)
+
+
+def test_a_stated_prediction_holds_among_probabilities_that_rounding_made_equal(tmp_path):
+    table = pd.DataFrame(
+        {
+            "path": ["1", "2", "3"],
+            "label": ["b", "b", ""],
+            "prediction": ["b", "a", "a"],
+            "probability_a": [0.5, 0.5, 0.7],
+            "probability_b": [0.5, 0.5, 0.3],
+        }
+    )
+    found = predictions_from_table(table)
+    assert found.found.tolist() == [1, 0, 0]
+    assert found.labelled().found.tolist() == [1, 0]
+    table.to_csv(tmp_path / "table.csv", index=False)
+    assert read_predictions(tmp_path / "table.csv").table()["prediction"].tolist() == ["b", "a", "a"]
+
+
+def test_rounding_to_three_decimals_is_accepted_for_many_classes():
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(15), 2000).round(3)
+    assert np.abs(probabilities.sum(1) - 1).max() > 0.001
+    assert Predictions.of(np.zeros(2000, dtype=int), probabilities).probabilities.sum(1) == pytest.approx(1)
+
+
+def test_a_comma_at_the_end_of_every_row_is_named_and_shifts_no_column(tmp_path):
+    rows = ["path,label,probability_a,probability_b", "1.png,a,0.9,0.1,", "2.png,b,0.2,0.8,"]
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(PredictionsError, match="rows have more cells than the header"):
+        read_predictions(tmp_path / "table.csv")

@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from danil.statistics import Predictions, PredictionsError
+from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.subgroups import banded, subgroup_results
 
 
@@ -64,8 +65,8 @@ def test_ages_come_in_bands_of_20_years_and_missing_ones_are_unknown():
 
 
 def test_other_numbers_come_in_quartiles():
-    numbers = pd.Series(np.arange(1.0, 9.0), name="thickness")
-    assert banded(numbers).tolist() == ["< 2.75"] * 2 + ["2.75–4.5"] * 2 + ["4.5–6.25"] * 2 + ["≥ 6.25"] * 2
+    numbers = pd.Series(np.arange(1.0, 9.0) + 0.25, name="thickness")
+    assert banded(numbers).tolist() == ["< 3"] * 2 + ["3–4.75"] * 2 + ["4.75–6.5"] * 2 + ["≥ 6.5"] * 2
 
 
 def test_bands_are_in_order_and_unknown_is_last(made):
@@ -84,3 +85,59 @@ def test_metadata_of_other_length_or_without_the_column_are_refused(made):
         subgroup_results(made(n=100), pd.DataFrame({"sex": ["f", "m", "f"]}))
     with pytest.raises(PredictionsError, match="no column `age`; it has sex"):
         subgroup_results(made(n=2), pd.DataFrame({"sex": ["f", "m"]}), columns=["age"])
+
+
+def test_few_groups_make_no_interval_and_perfect_ones_no_certainty(made):
+    predictions = made(n=120, per_group=3, skill=60)
+    site = pd.DataFrame({"site": ["a"] * 24 + ["b"] * 96})
+    few, many = subgroup_results(predictions, site, resamples=50)
+    for row in (few, many):
+        assert row.metrics["macro_f1"].value == 1
+        assert np.isnan(row.metrics["macro_f1"].low)
+        assert row.metrics["accuracy"].low < 1
+    noisy = subgroup_results(made(n=120, per_group=3, skill=1), site, resamples=50)
+    assert [np.isnan(row.metrics["macro_f1"].low) for row in noisy] == [True, False]
+
+
+def test_numbers_that_are_names_of_sites_stay_and_such_of_patients_make_no_subgroups(made):
+    sites = pd.DataFrame({"hospital": np.arange(200) % 10 + 1, "patient_number": np.arange(200) * 7})
+    results = subgroup_results(made(), sites, resamples=10)
+    assert [row.value for row in results] == [str(site) for site in range(1, 11)]
+    grouped = made(n=200, per_group=4)
+    assert subgroup_results(grouped, pd.DataFrame({"patient": np.arange(200) // 4}), resamples=10) == []
+    assert subgroup_results(made(n=200), pd.DataFrame({"days": np.arange(200)}), resamples=10) != []
+
+
+def test_counts_that_are_mostly_the_smallest_are_parted_above_it():
+    counts = pd.Series([0] * 90 + [*range(1, 31)], name="lesion_count")
+    assert pd.Series(banded(counts)).value_counts().to_dict() == {"< 1": 90, "≥ 1": 30}
+
+
+def test_an_age_is_known_in_any_spelling_and_na_is_unknown():
+    for name in ("patientAge", "AGE", "age_years"):
+        assert banded(pd.Series(["5", "33", "47", "52", "68", "79", "91", "NA"], name=name))[-2:].tolist() == [
+            "≥ 80",
+            "unknown",
+        ]
+
+
+def test_the_two_values_of_a_column_are_one_test(made):
+    predictions, random = made(n=400), np.random.default_rng(5)
+    right = predictions.found == predictions.labels
+    columns = pd.DataFrame(
+        {
+            name: np.where(random.random(400) < 0.4 + share * right, "a", "b")
+            for name, share in (("sex", 0.12), ("eye", 0.08))
+        }
+    )
+    rows = subgroup_results(predictions, columns, resamples=10)
+    assert rows[0].p == pytest.approx(rows[1].p)
+    assert rows[0].p_holm == rows[1].p_holm
+    assert [row.p_holm for row in rows[::2]] == pytest.approx(list(holm_corrected([row.p for row in rows[::2]])))
+    assert len({row.p_holm for row in rows}) == 2
+
+
+def test_a_column_of_too_many_values_is_refused(made):
+    lesions = pd.DataFrame({"lesion": [f"L{row}" for row in range(200)]})
+    with pytest.raises(PredictionsError, match="200 values of `lesion`; subgroups have at most 100"):
+        subgroup_results(made(), lesions, columns=["lesion"], resamples=10)

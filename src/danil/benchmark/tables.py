@@ -19,7 +19,8 @@ PAPER_NUMBERS = {("macro_f1", False): "3", ("macro_f1", True): "1", ("accuracy",
 """(metric, Base and DANIL alone) → the table's number in the paper."""
 ABLATION = (BASE, "danil")
 TOO_FEW = f"fewer than {ENOUGH} seeds"
-VERDICTS = ("better", "worse", "no difference shown", TOO_FEW)
+NO_INTERVAL = "no interval"
+VERDICTS = ("better", "worse", "no difference shown", NO_INTERVAL, TOO_FEW)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ def verdict(entry: Entry) -> str:
     assert found is not None
     if len(entry.shared) < ENOUGH:
         return TOO_FEW
+    if math.isnan(found.low):
+        return NO_INTERVAL
     if not found.p_holm < 1 - LEVEL:
         return "no difference shown"
     return "better" if found.value > 0 else "worse"

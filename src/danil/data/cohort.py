@@ -16,7 +16,7 @@ from danil.data.folder import PART_NAMES
 from danil.data.listing import DICOM_SUFFIXES, LINKS, encodable, expanded, followed, leading_out
 from danil.data.manifest import RESERVED, DataError, Manifest, assembled, counted, natural
 from danil.data.table import cells, complete, read_table, required
-from danil.data.unknown import known_labels
+from danil.data.unknown import MARKS, known_labels
 
 LOGGER = logging.getLogger(__name__)
 OPTIONS = ("image", "label", "group", "split", "root", "classes", "encoding", "missing", "links", "depth", "unknown")
@@ -77,8 +77,9 @@ def read_cohort(path: Path, options: Mapping[str, str], labelled: bool = True) -
         *map(printable, taken),
     )
     if group is not None:
-        table["group"] = frame[group]
-        warn_of_ungrouped(frame[group], path)
+        groups = frame[group].where(~frame[group].isin(MARKS), None)
+        table["group"] = groups
+        warn_of_ungrouped(groups, path)
     if split is not None:
         table["split"] = parts(frame[split], path, split)
     names = {task: natural(table[task].dropna().unique()) for task in tasks}

@@ -15,7 +15,7 @@ from danil.evaluation.cohort_folder import check_free, cohort_folder, write_reco
 from danil.evaluation.decisions import run_decisions
 from danil.evaluation.document import Choices, Document
 from danil.evaluation.errors import EvaluationError
-from danil.evaluation.folder import predictions_name, read_manifest, training_counts, write_metrics
+from danil.evaluation.folder import METRICS, predictions_name, read_manifest, training_counts, write_metrics
 from danil.evaluation.overlap import training_overlap
 from danil.evaluation.tasks import tasks_document
 from danil.runs import FittedClassifier, RunFolder, open_run
@@ -83,6 +83,7 @@ def evaluate_cohort(
         metrics |= {"cohort": manifest.source, "mapping": list(mapping)}
         metrics["notes"] = [*before, *metrics["notes"], *after]
     write_record(folder, manifest.source)
+    (folder / METRICS).unlink(missing_ok=True)  # of an earlier evaluation: not of the predictions that follow
     for task, found in predictions.items():
         write_atomically(folder / predictions_name(task, tasks), found.table().to_csv(index=False))
     if metrics is not None:

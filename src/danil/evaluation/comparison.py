@@ -4,8 +4,11 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from danil.data.atomic import write_atomically
 from danil.evaluation.document import FORMAT, Document
@@ -13,8 +16,9 @@ from danil.evaluation.errors import EvaluationError
 from danil.evaluation.folder import read_manifest
 from danil.evaluation.plain import plain
 from danil.evaluation.robust_pairs import robust_pairs
-from danil.statistics.bootstrap import LEVEL, RESAMPLES
+from danil.statistics.bootstrap import FEW, LEVEL, RESAMPLES
 from danil.statistics.comparison import Pair, compared, verdict
+from danil.statistics.predictions import Predictions
 from danil.statistics.scorer import LOWER_IS_BETTER
 from danil.statistics.tables import read_predictions
 from danil.statistics.two_level import ENOUGH
@@ -41,7 +45,8 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
         seed: of the draws.
 
     Raises:
-        EvaluationError: fewer than two methods, a run twice, or an unknown metric.
+        EvaluationError: fewer than two methods, a run twice, two trainings of a method that are one, or an unknown
+            metric.
         PredictionsError: runs on different test images, labels, groups or classes.
     """
     named = methods_of(runs)
@@ -50,6 +55,8 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
     named = {name: [named[name][row] for row in rows] for name, rows in order.items()}
     seeds = {name: [seeds[name][row] for row in rows] for name, rows in order.items()}
     tables = {name: [read_predictions(predictions_file(path)) for path in paths] for name, paths in named.items()}
+    for name, paths in named.items():
+        check_trainings(name, paths, seeds[name], tables[name])
     means, pairs = compared(tables, seeds=seeds, resamples=resamples, seed=seed)
     known = tables[next(iter(tables))][0].labelled()
     if metric not in next(iter(means.values())):
@@ -77,7 +84,7 @@ def compare_runs(runs: Runs, *, metric: str = "macro_f1", resamples: int = RESAM
         },
         "pairs": [{**asdict(pair), "verdict": verdict(pair, metric, len(pairs))} for pair in pairs],
         "robustness": robust,
-        "notes": [*notes(pairs, known.grouped), *told],
+        "notes": [*notes(pairs, known), *told],
     }
     return plain(document)
 
@@ -87,9 +94,30 @@ def write_comparison(path: str | Path, document: Document) -> Path:
     return write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def notes(pairs: Sequence[Pair], grouped: bool) -> list[str]:
+def check_trainings(
+    method: str, runs: Sequence[Path], seeds: Sequence[int | None], tables: Sequence[Predictions]
+) -> None:
+    """Refuse two runs of a method with one seed, or with equal predictions where a seed is unknown.
+
+    A training that is counted twice would look like one that hardly depends on its seed.
+
+    Raises:
+        EvaluationError: naming both.
+    """
+    for (one, first, mine), (other, second, theirs) in combinations(zip(runs, seeds, tables, strict=True), 2):
+        unknown = first is None or second is None
+        if first == second if not unknown else np.array_equal(mine.probabilities, theirs.probabilities):
+            fault = "have equal predictions" if unknown else f"were both trained with seed {first}"
+            raise EvaluationError(
+                f"`{one}` and `{other}` are runs of one method, {method}, and {fault}: one training counts once. Leave "
+                "one out, or train it with another `--seed`."
+            )
+
+
+def notes(pairs: Sequence[Pair], known: Predictions) -> list[str]:
     """Return what a reader of the comparison must know."""
-    told: list[str] = []
+    groups = len(set(known.groups))
+    told = [f"Only {groups} groups were drawn from: intervals are rough."] if groups < 2 * FEW else []
     if any(min(pair.seeds) < 2 for pair in pairs):
         told.append(
             "With one seed for a method its interval holds the chance of drawing test images only; train with other "
@@ -98,7 +126,7 @@ def notes(pairs: Sequence[Pair], grouped: bool) -> list[str]:
     apart = [f"{pair.first} and {pair.second}" for pair in pairs if min(pair.seeds) > 1 and not pair.paired]
     if apart:
         told.append(f"Trained with different seeds and so compared as independent: {'; '.join(apart)}.")
-    if grouped:
+    if known.grouped:
         told.append(
             "McNemar's test takes images as independent, which they are not within a group; trust the intervals."
         )
@@ -158,12 +186,24 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 def objective_name(run: Path) -> str:
     """Return the objective's name, the file's or folder's where no recipe is."""
-    return str(read_settings(run).get("objective", {}).get("name", run.stem))
+    return str(section(run, "objective").get("name", run.stem))
 
 
 def backbone_name(run: Path) -> str:
     """Return the backbone's name."""
-    return str(read_settings(run).get("model", {}).get("backbone", ""))
+    return str(section(run, "model").get("backbone", ""))
+
+
+def section(run: Path, name: str) -> dict[str, Any]:
+    """Return a section of a run's recipe; empty where there is none.
+
+    Raises:
+        EvaluationError: the recipe is damaged.
+    """
+    found = read_settings(run).get(name, {})
+    if not isinstance(found, dict):
+        raise EvaluationError(f"`{run / 'recipe.toml'}` is damaged: `{name}` is no section. Restore it.")
+    return found
 
 
 def run_seed(run: Path) -> int | None:

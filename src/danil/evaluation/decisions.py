@@ -16,8 +16,9 @@ def run_decisions(
 ) -> dict[str, Decisions]:
     """Return task → temperature and thresholds; empty where the run has no validation part.
 
-    They are fitted on `validation_predictions.csv` and written to `calibration.json`. Where these predictions are not
-    there (a run passed on without them), the stored decisions are taken.
+    They are fitted on `validation_predictions.csv` and written to `calibration.json`, by default for the rates that the
+    stored ones are for. Where these predictions are not there (a run passed on without them), the stored decisions are
+    taken.
 
     Raises:
         EvaluationError: `wanted` is given, but nothing is there to choose thresholds on.
@@ -26,8 +27,8 @@ def run_decisions(
     """
     files = {task: folder / validation_file(task, tasks) for task in tasks}
     files = {task: path for task, path in files.items() if path.is_file()}
+    stored = read_calibration(folder)
     if not files:
-        stored = read_calibration(folder)
         check_wanted(folder, stored, wanted)
         return stored
     decided: dict[str, Decisions] = {}
@@ -35,7 +36,8 @@ def run_decisions(
         held_out = read_predictions(path)
         check_part(held_out, manifest, "validation")
         if (held_out.labels >= 0).any():
-            decided[task] = fitted_decisions(held_out, wanted)
+            before = stored[task].wanted() if task in stored else None
+            decided[task] = fitted_decisions(held_out, wanted or before)
     if decided:
         write_calibration(folder, decided, {task: files[task] for task in decided})
     else:

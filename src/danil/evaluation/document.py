@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from danil.evaluation.notes import notes_on
+from danil.evaluation.notes import marked_group, notes_on
 from danil.evaluation.plain import plain
 from danil.evaluation.sections import (
     calibration_section,
@@ -15,13 +15,22 @@ from danil.evaluation.sections import (
     selective_section,
     subgroup_section,
 )
-from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap, group_codes
+from danil.statistics.bootstrap import (
+    FEW,
+    LEVEL,
+    RESAMPLES,
+    Bootstrap,
+    bootstrap,
+    class_groups,
+    group_codes,
+    rarest_groups,
+)
 from danil.statistics.calibration_interval import calibration_interval, gap_errors
 from danil.statistics.confusion import confusion_matrix, graded
 from danil.statistics.decisions import Decisions
 from danil.statistics.predictions import Flags, Integers, Predictions, PredictionsError
 from danil.statistics.proportions import proportion
-from danil.statistics.scorer import Scorer
+from danil.statistics.scorer import RANKED, Scorer
 
 FORMAT = 2
 """Counts up when a key of `metrics.json` changes its meaning or goes."""
@@ -53,8 +62,8 @@ def evaluate_predictions(
     """Return every metric with its interval, as plain JSON values (`null` where a metric is undefined).
 
     Keys: `images`, `labelled`, `groups`, `grouped`, `classes`, `ordinal`, `resamples`, `seed`, `level`; `metrics` (name
-    → `{value, low, high}`); `per_class` (class → `support`, `predicted` and its metrics); `confusion_matrix` (rows the
-    labels); `constant` (`class`, `from`, `metrics`: name → value); `group_level` (the same four for the mean
+    → `{value, low, high}`); `per_class` (class → `support`, `predicted`, `groups`, metrics); `confusion_matrix` (rows
+    the labels); `constant` (`class`, `from`, `metrics`: name → value); `group_level` (the same four for the mean
     probability of each group, with `groups` and `conflicting`; `null` without real groups); `decided_on`
     (`"validation"`, or `null`: no temperature and no thresholds); `calibration`, `operating_points`, `decision_curves`,
     `selective`, `subgroups` (see `danil.evaluation.sections`); `notes`. Metrics are of the probabilities as given;
@@ -97,11 +106,11 @@ def evaluate_predictions(
         "decided_on": None if decided is None else "validation",
         "calibration": calibration_section(known, decided),
         "operating_points": [] if decided is None else operating_section(calibrated, decided, prevalences),
-        "decision_curves": decision_section(calibrated),
+        "decision_curves": decision_section(calibrated, prevalences),
         "selective": selective_section(calibrated, decided),
         "subgroups": [] if metadata is None else subgroup_section(predictions, metadata, columns, resamples, seed),
     }
-    return {**document, "notes": notes_on(document)}
+    return {**document, "notes": [*marked_group(known.groups.tolist()), *notes_on(document)]}
 
 
 def check_prevalences(known: Predictions, prevalences: Mapping[str, float]) -> None:
@@ -129,22 +138,29 @@ def measured(
     found = bootstrap(known, resamples=resamples, seed=seed, ordinal=ordinal)[0]
     codes = group_codes(known)
     matrix = confusion_matrix(known.labels, known.found, len(known.classes))
-    overall = {name: entry(values) for name, values in found.items() if not name.startswith("class_")}
+    groups, rarest = class_groups(known), rarest_groups(known)
+    overall = {name: entry(values, name, rarest) for name, values in found.items() if not name.startswith("class_")}
     for name, errors in gap_errors(known, resamples=resamples, seed=seed).items():
         low, high = calibration_interval(found[name], errors)
         overall[name] |= plain({"low": low, "high": high})
-    overall["accuracy"] = widened(overall["accuracy"], known.found == known.labels, codes)
+    if overall["accuracy"]["value"] in (0, 1):  # which every resample repeats
+        overall["accuracy"] |= limits(known.found == known.labels, codes)
     by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
     per_class: Document = {}
     for index, name in enumerate(known.classes):
-        counts = {"support": int(matrix[index].sum()), "predicted": int(matrix[:, index].sum())}
-        per_class[name] = counts | {
-            metric: entry(Bootstrap(values.point[index], values.samples[:, index]))
+        mine = known.labels == index
+        own: Document = {
+            metric: entry(Bootstrap(values.point[index], values.samples[:, index]), metric, int(groups[index]))
             for metric, values in by_class.items()
         }
-        for metric, rows in (("recall", known.labels == index), ("precision", known.found == index)):
-            hits = known.labels[rows] == known.found[rows]
-            per_class[name][metric] = widened(per_class[name][metric], hits, codes[rows])
+        counts = {"support": int(mine.sum()), "predicted": int(matrix[:, index].sum())}
+        counts["groups"] = len(np.unique(codes[mine]))
+        if counts["groups"] < FEW:
+            own["f1"] |= {"low": None, "high": None}
+        for metric, rows in (("recall", mine), ("precision", known.found == index)):
+            if own[metric]["value"] is not None:
+                own[metric] |= limits(known.labels[rows] == known.found[rows], codes[rows])
+        per_class[name] = {**counts, **own}
     return {
         "metrics": overall,
         "per_class": per_class,
@@ -153,19 +169,16 @@ def measured(
     }
 
 
-def entry(values: Bootstrap) -> dict[str, float | None]:
-    """Return a metric's value and interval; none where all resamples agree, which is not certainty."""
-    low, high = values.interval()
-    bounds = {"low": low, "high": high} if low < high else {"low": None, "high": None}
-    return plain({"value": values.point, **bounds})
+def entry(values: Bootstrap, metric: str, rarest: int = 0) -> dict[str, float | None]:
+    """Return a metric's value and its interval; one that ranks needs to know of how many groups the rarest class is."""
+    low, high = values.area_interval(rarest) if metric in RANKED else values.interval()
+    return plain({"value": values.point, "low": low, "high": high})
 
 
-def widened(value: Document, hits: Flags, codes: Integers) -> Document:
-    """Return a share's Wilson interval where it is 0 or 1, since every resample then repeats it."""
-    if value["value"] not in (0, 1):
-        return value
+def limits(hits: Flags, codes: Integers) -> Document:
+    """Return the limits of a share's Wilson interval."""
     found = proportion(hits, codes)
-    return {"value": value["value"], "low": plain(found.low), "high": plain(found.high)}
+    return plain({"low": found.low, "high": found.high})
 
 
 def constant(known: Predictions, training_counts: Mapping[str, int] | None, ordinal: bool) -> Document:

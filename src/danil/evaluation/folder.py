@@ -16,6 +16,8 @@ from danil.runs.record import RunError, check_columns, checked_record
 from danil.statistics.decisions import Wanted
 from danil.statistics.tables import read_predictions
 
+METRICS = "metrics.json"
+
 
 def evaluate_run(run: str | Path, *, wanted: Wanted | None = None, **choices: Unpack[Choices]) -> Document:
     """Evaluate a run's test predictions, write `metrics.json` into its folder and return its content.
@@ -76,7 +78,7 @@ def training_counts(folder: Path, task: str) -> dict[str, int] | None:
 def write_metrics(folder: str | Path, document: Document) -> Path:
     """Write `metrics.json` atomically and return its path."""
     content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_atomically(Path(folder) / "metrics.json", content)
+    return write_atomically(Path(folder) / METRICS, content)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -1,13 +1,27 @@
 """What a reader of `metrics.json` must know before trusting a number."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from danil.statistics.bootstrap import FEW
 from danil.statistics.calibration import RANGE, unfitted
 from danil.statistics.comparison import signed
 
-FEW = 10
-"""A class with fewer images than this has scores that say little."""
+MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "unknown"})
+"""Names of groups, in small letters, that may stand for no group."""
+
+
+def marked_group(groups: Sequence[str]) -> list[str]:
+    """Return a sentence where several images are of a group whose name says that it is not known."""
+    counts = Counter(groups)
+    odd = [f"`{name}` ({count:,})" for name, count in counts.items() if count > 1 and name.lower() in MARKS]
+    if not odd:
+        return []
+    return [
+        f"Images of the group {', '.join(odd)} are taken as one patient's. If the name says that it is not known, "
+        "give each such image its own (its path)."
+    ]
 
 
 def notes_on(document: Mapping[str, Any]) -> list[str]:
@@ -33,7 +47,34 @@ def notes_on(document: Mapping[str, Any]) -> list[str]:
             "No temperature was fitted and no thresholds were chosen: there are no predictions on a validation part, "
             "and the test part must not choose them."
         )
-    return [*notes, *temperature_notes(document["calibration"]["temperature"])]
+    return [*notes, *temperature_notes(document["calibration"]["temperature"]), *threshold_notes(document)]
+
+
+def threshold_notes(document: Mapping[str, Any]) -> list[str]:
+    """Return sentences on thresholds that few groups chose, and on classes without any."""
+    points: list[Mapping[str, Any]] = document["operating_points"]
+    rough = [
+        f"{point['class']} ({point['wanted']} {point['at_least']:g}: {point['chosen_on']})"
+        for point in points
+        if point["chosen_on"] is not None and point["chosen_on"] < 2 * FEW
+    ]
+    notes: list[str] = []
+    if rough:
+        kind = "groups" if document["grouped"] else "images"
+        notes.append(
+            f"Thresholds that fewer than {2 * FEW} {kind} of the validation part chose miss the wanted rate easily: "
+            f"{', '.join(rough)}."
+        )
+    bare = [
+        name
+        for name, row in document["per_class"].items()
+        if 0 < row["support"] < document["labelled"] and name not in {point["class"] for point in points}
+    ]
+    if document["decided_on"] is not None and bare:
+        notes.append(
+            f"No threshold for {', '.join(bare)}: the validation part has no label of it, or of no other class."
+        )
+    return notes
 
 
 def temperature_notes(fitted: Mapping[str, Any] | None) -> list[str]:
@@ -62,7 +103,7 @@ def label_notes(document: Mapping[str, Any]) -> list[str]:
     """Return sentences on missing labels, absent and rare classes."""
     rows: Mapping[str, Mapping[str, Any]] = document["per_class"]
     absent = [name for name, row in rows.items() if not row["support"]]
-    rare = [f"{name} ({row['support']})" for name, row in rows.items() if 0 < row["support"] < FEW]
+    rare = [rare_class(name, row) for name, row in rows.items() if 0 < row["groups"] < FEW]
     notes: list[str] = []
     if document["images"] > document["labelled"]:
         count = document["images"] - document["labelled"]
@@ -80,8 +121,18 @@ def label_notes(document: Mapping[str, Any]) -> list[str]:
             + (f"; {taken} predicted as such count as misses of their own class." if taken else ".")
         )
     if rare:
-        notes.append(f"Few images of {', '.join(rare)}: these classes' scores, and so macro averages, are uncertain.")
+        kind = "groups" if document["grouped"] else "images"
+        notes.append(f"Few {kind} of {', '.join(rare)}: these classes' scores, and so macro averages, are uncertain.")
     return notes
+
+
+def rare_class(name: str, row: Mapping[str, Any]) -> str:
+    """Return a class with its groups and, where they are more, its images."""
+    return (
+        f"{name} ({row['groups']} of {row['support']} images)"
+        if row["support"] > row["groups"]
+        else (f"{name} ({row['groups']})")
+    )
 
 
 def interval_notes(document: Mapping[str, Any]) -> list[str]:
@@ -108,8 +159,8 @@ def without_interval(document: Mapping[str, Any]) -> list[str]:
 def interval_note(names: Sequence[str]) -> str:
     """Return that these metrics have no interval."""
     return (
-        f"No interval for {', '.join(names)}: the resamples all agree, which is not certainty, or too few define it. "
-        "The intervals of accuracy, recall and precision say how sure these are."
+        f"No interval for {', '.join(names)}: a class is of fewer than {FEW} groups, the resamples all agree, which is "
+        "not certainty, or too few define it. The intervals of accuracy, recall and precision say how sure these are."
     )
 
 

@@ -44,13 +44,18 @@ def training_overlap(run: Path, cohort: Manifest) -> tuple[str | None, str | Non
 
 def told(equal: int, named: int, images: int) -> str | None:
     """Return the counts as a warning, `None` where nothing was found."""
-    found = [f"{equal:,} by their content"] * bool(equal) + [f"{named:,} by their names alone"] * bool(named)
-    if not found:
-        return None
-    return (
-        f"{equal + named:,} of the cohort's {images:,} images are among those the run was trained or validated on "
-        f"({', '.join(found)}), so the results are too good. Leave them out. {BLIND}"
-    )
+    sentences: list[str] = []
+    if equal:
+        sentences.append(
+            f"{equal:,} of the cohort's {images:,} images are among those the run was trained or validated on, so the "
+            f"results are too good. Leave them out. {BLIND}"
+        )
+    if named:
+        sentences.append(
+            f"{named:,} of the cohort's {images:,} images are named like images the run was trained or validated on, "
+            "whose content is not at hand to compare. If they are the same, the results are too good: leave them out."
+        )
+    return " ".join(sentences) or None
 
 
 def stored_files(cohort: Manifest) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from danil.data import Images, loader, write_atomically
 from danil.data.manifest import Manifest
 from danil.evaluation.attack import Attack, pgd_images
 from danil.evaluation.corruptions import CONDITIONS, UNITS, Condition, corrupted
-from danil.evaluation.document import FORMAT, Document, entry, widened
+from danil.evaluation.document import FORMAT, Document, entry, limits
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
 from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table
@@ -84,6 +84,7 @@ def robustness_run(
         "level": LEVEL,
         "conditions": measured(conditions, tables, resamples),
     }
+    (folder.path / FILE).unlink(missing_ok=True)  # of an earlier measurement: not of the tables that follow
     for name, text in texts.items():
         write_atomically(folder.path / FOLDER / f"{name}.csv", text)
     content = json.dumps(plain(document), indent=1, allow_nan=False) + "\n"
@@ -138,8 +139,9 @@ def measured(conditions: Sequence[Condition], tables: Sequence[Predictions], res
     groups = int(codes.max()) + 1
     rows: list[Document] = []
     for condition, table, values in zip(conditions, tables, found, strict=True):
-        metrics = {name: entry(values[name]) for name in METRICS}
-        metrics["accuracy"] = widened(metrics["accuracy"], table.found == table.labels, codes)
+        metrics = {name: entry(values[name], name) for name in METRICS}
+        if metrics["accuracy"]["value"] in (0, 1):
+            metrics["accuracy"] |= limits(table.found == table.labels, codes)
         changes: dict[str, Any] = {}
         for name in METRICS:
             one, clean = (

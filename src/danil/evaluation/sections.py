@@ -50,7 +50,7 @@ def operating_section(
 ) -> list[Section]:
     """Return what each threshold, chosen on the validation part, gives on these labels, that class against the rest.
 
-    A class that all or none of the labels are is left out.
+    A class that all or none of the labels are is left out. `chosen_on`: of how many groups its choice is.
     """
     codes = group_codes(calibrated)
     points: list[Section] = []
@@ -62,21 +62,31 @@ def operating_section(
         share = (prevalences or {}).get(chosen.name)
         point = operating_point(positive, scores, chosen.threshold, codes, share)
         points.append(
-            {"class": chosen.name, "wanted": chosen.wanted, "at_least": chosen.at_least, **plain(asdict(point))}
+            {
+                "class": chosen.name,
+                "wanted": chosen.wanted,
+                "at_least": chosen.at_least,
+                "chosen_on": chosen.groups,
+                **plain(asdict(point)),
+            }
         )
     return points
 
 
-def decision_section(known: Predictions) -> Section:
-    """Return each class's decision curve: `thresholds`, net benefit of the `model` and of acting on `everyone`."""
-    return {
-        name: {
-            key: np.round(values, 6).tolist()
-            for key, values in vars(decision_curve(known.labels == index, known.probabilities[:, index])).items()
-        }
-        for index, name in enumerate(known.classes)
-        if (known.labels == index).any()
-    }
+def decision_section(known: Predictions, prevalences: Mapping[str, float] | None = None) -> Section:
+    """Return each class's decision curve: `thresholds`, net benefit of the `model` and of acting on `everyone`.
+
+    At the `prevalence` stated, else that of these labels.
+    """
+    section: Section = {}
+    for index, name in enumerate(known.classes):
+        positive = known.labels == index
+        if positive.any():
+            share = (prevalences or {}).get(name)
+            curve = decision_curve(positive, known.probabilities[:, index], prevalence=share)
+            rounded = {key: np.round(values, 6).tolist() for key, values in vars(curve).items()}
+            section[name] = {"prevalence": float(positive.mean()) if share is None else share, **rounded}
+    return section
 
 
 def selective_section(calibrated: Predictions, decided: Decisions | None) -> Section:

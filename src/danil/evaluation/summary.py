@@ -103,7 +103,8 @@ def selective_lines(document: Mapping[str, Any]) -> list[str]:
         given = "not reached by any confidence"
         if point["threshold"] is not None:
             answered, wrong = (spanned(point[key]) for key in ("coverage", "risk"))
-            given = f"answer from confidence {text(point['threshold'])}: {answered} answered, {wrong} of them wrong"
+            given = f"answer from confidence {text(point['threshold'])}: {answered} answered, "
+            given += "no image of these labels" if point["risk"]["value"] is None else f"{wrong} of them wrong"
         lines.append(f"errors of at most {point['wanted_risk']:g}, chosen on the validation part: {given}")
     return lines
 

@@ -14,6 +14,11 @@ from danil.statistics.decisions import Wanted, fitted_decisions
 from danil.statistics.predictions import PredictionsError
 from danil.statistics.tables import read_predictions
 
+SHARED = (
+    "The tables share {count:,} groups, e.g. {name}: temperature and thresholds were chosen on images of groups that "
+    "they are judged on, so what they give looks too good."
+)
+
 
 def evaluate_table(
     path: str | Path,
@@ -42,7 +47,7 @@ def evaluate_table(
         check_no_run(Path(out))
         check_outputs([Output("--out", Path(out) / "metrics.json", "metrics")], [path], overwrite=None)
     predictions = read_predictions(path)
-    decided = None
+    decided, common = None, list[str]()
     if validation is not None:
         held_out = read_predictions(validation)
         check_same_classes(predictions, held_out)
@@ -52,6 +57,7 @@ def evaluate_table(
                 f"`{path}` and `{validation}` share {len(shared)} images, e.g. `{shared[0]}`. Thresholds must come "
                 "from images that they are not judged on."
             )
+        common = sorted(set(predictions.groups) & set(held_out.groups))
         decided = fitted_decisions(held_out, wanted)
     elif wanted is not None:
         raise PredictionsError(
@@ -61,6 +67,8 @@ def evaluate_table(
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     ours = [name for name in table if name in {"path", "group", "label", "prediction"} or named_probability(str(name))]
     document = evaluate_predictions(predictions, metadata=table.drop(columns=ours), decided=decided, **choices)
+    if common:
+        document["notes"].insert(0, SHARED.format(count=len(common), name=common[0]))
     if out is not None:
         write_metrics(out, document)
     return document

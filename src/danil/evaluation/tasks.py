@@ -45,5 +45,7 @@ def tasks_document(
     document = {**documents.pop(first), "task": first, "tasks": documents}
     if first != tasks[0]:
         document["notes"] = [f"The figures above are of the task {first}.", *document["notes"]]
+        if choices.get("prevalences"):
+            document["notes"].append(f"The prevalences are of the task {tasks[0]}, which has no labels here: not used.")
     unknown = [f"No image has a known label of the task {task}." for task in tasks if task not in known]
     return document | {"notes": [*document["notes"], *unknown]}

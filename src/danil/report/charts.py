@@ -173,6 +173,8 @@ def decision_chart(name: str, curve: Mapping[str, Sequence[float]]) -> Chart:
         axes.legend()
 
     ahead = thresholds[model > np.maximum(everyone, 0)]
-    told = f"best between {ahead.min():.2f} and {ahead.max():.2f}" if len(ahead) else "nowhere best"
-    caption = f"Net benefit of acting on the probability of {name}; needs calibrated probabilities."
+    told = f"best at {len(ahead)} of {len(thresholds)} thresholds" if len(ahead) else "nowhere best"
+    told += f", all of them between {ahead.min():.2f} and {ahead.max():.2f}" if len(ahead) else ""
+    at = f" at a prevalence of {curve['prevalence']:.1%}" if "prevalence" in curve else ""
+    caption = f"Net benefit of acting on the probability of {name}{at}; needs probabilities that are calibrated there."
     return chart(draw, f"Decision curve of {name}: acting on the network is {told}.", caption)

@@ -42,7 +42,9 @@ def read_calibration(folder: Path) -> dict[str, Decisions]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise RunError(f"`{path}` is damaged: {reason}. Write it again: `danil evaluate {folder}`.") from error
+        raise RunError(
+            f"`{path}` is damaged: {reason}. Delete it, and evaluate again: `danil evaluate {folder}`."
+        ) from error
 
 
 def digest(path: Path) -> str:

@@ -7,13 +7,17 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import t
 
 from danil.cores import cores
-from danil.statistics.predictions import Floats, Integers, Predictions
+from danil.statistics.predictions import Floats, Integers, Predictions, PredictionsError
 from danil.statistics.scorer import FAMILIES, Scorer
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEW = 10
+"""A class of fewer groups than this, or with fewer of all others, has no interval of F1, ROC-AUC, average precision."""
 CELLS = 400_000
 """Group weights held at once: few enough to stay in the processor's cache, many enough to hide Python's pace."""
 
@@ -26,12 +30,43 @@ class Bootstrap:
     samples: Floats
 
     def interval(self, level: float = LEVEL) -> tuple[Floats, Floats]:
-        """Return the percentile interval; NaN where under half of the resamples are defined."""
+        """Return the percentile interval; NaN where under half of the resamples are defined, or where all agree."""
         defined = ~np.isnan(self.samples)
         enough = defined.mean(0) >= 0.5
         usable = np.where(enough, self.samples, 0)
         low, high = np.nanquantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+        told = enough & (low < high)
+        return np.where(told, low, np.nan), np.where(told, high, np.nan)
+
+    def area_interval(self, groups: int, level: float = LEVEL) -> tuple[float, float]:
+        """Return the interval of one ROC-AUC or average precision, or of their mean over classes.
+
+        Student's on the logit scale (Pepe, The Statistical Evaluation of Medical Tests, 2003, chapter 5), with the
+        resamples' spread: areas of few images of a class lie too high for percentiles (docs/evaluation.md). NaN below
+        `FEW` groups, where the value is 0 or 1, under half of the resamples are defined, or all agree.
+
+        Args:
+            groups: the groups of the rarest class, less one the degrees of freedom.
+            level: of the interval.
+        """
+        defined = self.samples[~np.isnan(self.samples)]
+        value, agree = float(self.point), not len(defined) or defined.min() == defined.max()
+        if groups < FEW or not 0 < value < 1 or agree or 2 * len(defined) < len(self.samples):
+            return np.nan, np.nan
+        half = float(t.ppf((1 + level) / 2, groups - 1)) * float(defined.std()) / (value * (1 - value))
+        return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+
+def class_groups(predictions: Predictions) -> Integers:
+    """Return, for each class, of how many groups its images are or all others, whichever is less; 0 without any."""
+    codes = group_codes(predictions)
+    mine = [predictions.labels == index for index in range(len(predictions.classes))]
+    return np.array([min(len(np.unique(codes[rows])), len(np.unique(codes[~rows]))) for rows in mine])
+
+
+def rarest_groups(predictions: Predictions) -> int:
+    """Return the smallest of `class_groups` over the classes that occur, 0 where one class is all there is."""
+    return min((int(count) for count in class_groups(predictions) if count), default=0)
 
 
 def group_codes(predictions: Predictions) -> Integers:
@@ -94,7 +129,12 @@ def bootstrapped(
     """Return the same for scorers over the same groups, e.g. of different images of these groups.
 
     Draws of a single group would all be alike: its samples are NaN, so that no interval comes of them.
+
+    Raises:
+        PredictionsError: no resample is asked for.
     """
+    if resamples < 1:
+        raise PredictionsError(f"`resamples` is {resamples}; intervals need at least 1, e.g. {RESAMPLES:,}.")
     groups = scorers[0].groups
     size = max(1, min(256, CELLS // groups))
 

@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 
-from danil.statistics.bootstrap import LEVEL, RESAMPLES, Bootstrap, bootstrap
+from danil.statistics.bootstrap import FEW, LEVEL, RESAMPLES, Bootstrap, bootstrap, rarest_groups
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Predictions, PredictionsError
-from danil.statistics.scorer import LOWER_IS_BETTER
+from danil.statistics.scorer import LOWER_IS_BETTER, RANKED
 from danil.statistics.two_level import ENOUGH, Difference, difference, method_mean
 
 
@@ -79,6 +79,8 @@ def compared(
 ) -> tuple[dict[str, dict[str, Difference]], list[Pair]]:
     """Return each method's mean over seeds by metric (`p` is NaN), and every pair of methods.
 
+    ROC-AUC and average precision have no interval and no p-value where a class is of fewer than `FEW` groups.
+
     Args:
         methods: name → predictions, one table per seed.
         seeds: name → the seed of each table. Two methods with the same seeds in the same order are paired: the spread
@@ -101,19 +103,30 @@ def compared(
     metrics = [metric for metric in found[0] if not metric.startswith("class_")]
     rows = {name: [row for row, owner in enumerate(names) if owner == name] for name in methods}
     trained = seeds or {name: range(len(found)) for name, found in rows.items()}
+    rarest = rarest_groups(tables[0])
 
     def stack(name: str, metric: str) -> Bootstrap:
         chosen = [found[row][metric] for row in rows[name]]
         return Bootstrap(np.array([one.point for one in chosen]), np.stack([one.samples for one in chosen], axis=1))
 
-    means = {name: {metric: method_mean(stack(name, metric), groups, metric) for metric in metrics} for name in methods}
+    means = {
+        name: {key: told(key, method_mean(stack(name, key), groups, key), rarest) for key in metrics}
+        for name in methods
+    }
     pairs: list[Pair] = []
     for first, second in combinations(methods, 2):
         paired = None not in trained[first] and list(trained[first]) == list(trained[second])
-        found_in = {name: difference(stack(first, name), stack(second, name), groups, paired) for name in metrics}
+        found_in = {
+            key: told(key, difference(stack(first, key), stack(second, key), groups, paired), rarest) for key in metrics
+        }
         p_values = [mcnemar_p(tables[a], tables[b]) for a, b in zip(rows[first], rows[second], strict=False)]
         pairs.append(Pair(first, second, (len(rows[first]), len(rows[second])), paired, found_in, p_values))
     return means, holm(pairs, metrics)
+
+
+def told(metric: str, found: Difference, rarest: int) -> Difference:
+    """Return the value alone for a metric that ranks, where the rarest class is of fewer than `FEW` groups."""
+    return Difference(found.value, np.nan, np.nan, np.nan) if metric in RANKED and rarest < FEW else found
 
 
 def mcnemar_p(first: Predictions, second: Predictions) -> float:
@@ -155,7 +168,10 @@ def verdict(pair: Pair, metric: str = "macro_f1", pairs: int = 1, level: float =
     seeds = f"{first} seed{'' if first == 1 else 's'}" if first == second else f"{first} and {second} seeds"
     alone = " (chance in training not included)" if min(pair.seeds) < 2 else ""
     if np.isnan(found.low):
-        return f"no difference can be computed: {name} is undefined in too many resamples, {seeds}"
+        return (
+            f"no verdict: the difference in {name} has no interval (a class of few groups, one group only, or "
+            f"resamples that all agree or do not define it), {seeds}"
+        )
     span = f"Δ {name} {signed(found.value)} [{signed(found.low)}, {signed(found.high)}], {seeds}{alone}"
     if min(pair.seeds) < ENOUGH:
         return f"no verdict on the methods from fewer than {ENOUGH} seeds each: {span}"

@@ -28,12 +28,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class ClassThreshold:
-    """Hold the threshold on the calibrated probability of class `name` that gave `wanted` of `at_least`."""
+    """Hold the threshold on the calibrated probability of class `name` that gave `wanted` of `at_least`.
+
+    `groups`: of how many groups the images were whose scores chose it (of the class, or for a specificity of all
+    others); `None` where a file of an earlier version does not say.
+    """
 
     name: str
     wanted: str
     at_least: float
     threshold: float
+    groups: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,18 @@ class Decisions:
     classes: tuple[ClassThreshold, ...]
     confidences: tuple[ConfidenceThreshold, ...]
 
+    def wanted(self) -> Wanted:
+        """Return what these thresholds were chosen for."""
+        kinds = {
+            kind: tuple(dict.fromkeys(one.at_least for one in self.classes if one.wanted == kind))
+            for kind in ("sensitivity", "specificity")
+        }
+        return Wanted(
+            kinds["sensitivity"] or Wanted.sensitivities,
+            kinds["specificity"] or Wanted.specificities,
+            tuple(one.risk for one in self.confidences),
+        )
+
     def calibrated(self, predictions: Predictions) -> Predictions:
         """Return the predictions with the temperature."""
         return tempered(predictions, self.temperature.value)
@@ -68,13 +85,15 @@ def fitted_decisions(validation: Predictions, wanted: Wanted | None = None) -> D
     aims = Wanted() if wanted is None else wanted
     temperature = fitted_temperature(validation)
     known = tempered(validation.labelled(), temperature.value)
-    kinds = [("sensitivity", value, sensitivity_threshold) for value in aims.sensitivities]
-    kinds += [("specificity", value, specificity_threshold) for value in aims.specificities]
-    classes = [
-        ClassThreshold(name, kind, value, threshold(known.labels == index, known.probabilities[:, index], value))
-        for index, name in enumerate(known.classes)
-        if 0 < (known.labels == index).sum() < len(known)
-        for kind, value, threshold in kinds
-    ]
+    classes: list[ClassThreshold] = []
+    for index, name in enumerate(known.classes):
+        positive, scores = known.labels == index, known.probabilities[:, index]
+        if 0 < positive.sum() < len(known):
+            for value in aims.sensitivities:
+                threshold = sensitivity_threshold(positive, scores, value)
+                classes.append(ClassThreshold(name, "sensitivity", value, threshold, len(set(known.groups[positive]))))
+            for value in aims.specificities:
+                threshold = specificity_threshold(positive, scores, value)
+                classes.append(ClassThreshold(name, "specificity", value, threshold, len(set(known.groups[~positive]))))
     confidences = [ConfidenceThreshold(value, risk_threshold(known, value)) for value in aims.risks]
     return Decisions(temperature, tuple(classes), tuple(confidences))

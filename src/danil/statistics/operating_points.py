@@ -119,10 +119,13 @@ class DecisionCurve:
     everyone: Floats
 
 
-def decision_curve(positive: Flags, scores: Floats, thresholds: Floats | None = None) -> DecisionCurve:
-    """Return the net benefit TP/N − FP/N · t/(1 − t) of acting where the score is at least t.
+def decision_curve(
+    positive: Flags, scores: Floats, thresholds: Floats | None = None, prevalence: float | None = None
+) -> DecisionCurve:
+    """Return the net benefit sensitivity · π − (1 − specificity) · (1 − π) · t/(1 − t) of acting from score t on.
 
-    It needs calibrated scores: t is the probability from which on acting is worth it.
+    It needs scores that are calibrated where the prevalence is π: t is the probability from which on acting is worth
+    it. π is that of these images (the benefit is then TP/N − FP/N · t/(1 − t)) unless `prevalence` says another.
 
     Reference: Vickers & Elkin, Med. Decis. Making 26 (2006).
     """
@@ -131,5 +134,6 @@ def decision_curve(positive: Flags, scores: Floats, thresholds: Floats | None = 
         raise ValueError(f"`thresholds` run from {at.min()} to {at.max()}; they must lie in (0, 1).")
     true = len(np.flatnonzero(positive)) - np.searchsorted(np.sort(scores[positive]), at, side="left")
     false = len(np.flatnonzero(~positive)) - np.searchsorted(np.sort(scores[~positive]), at, side="left")
-    odds, share = at / (1 - at), positive.mean()
-    return DecisionCurve(at, (true - false * odds) / len(scores), share - (1 - share) * odds)
+    odds, share = at / (1 - at), float(positive.mean()) if prevalence is None else prevalence
+    found, called = true / max(positive.sum(), 1), false / max((~positive).sum(), 1)
+    return DecisionCurve(at, found * share - called * (1 - share) * odds, share - (1 - share) * odds)

@@ -14,7 +14,10 @@ Flags = NDArray[np.bool_]
 Texts = NDArray[np.object_]
 
 TOLERANCE = 1e-3
-"""How far a row's probabilities may be from summing to 1 (rounding); rows within are rescaled to sum to 1 exactly."""
+"""How far a row's probabilities may be from summing to 1 (rounding); rows within are rescaled to sum to 1 exactly.
+
+From three classes on half of it for each class, as much as rounding to three decimals makes.
+"""
 
 
 class PredictionsError(ValueError):
@@ -26,7 +29,8 @@ class Predictions:
     """Hold the predictions of N images over K classes; made by `Predictions.of`, `read_predictions` or from a table.
 
     `labels` are class indices, −1 where unknown; `groups` name patients, lesions …; an image that has no group is a
-    group of its own. `source` is the file's name for messages.
+    group of its own. `source` is the file's name for messages. `stated` are the predicted classes where a table says
+    others than the first of the largest probabilities (which rounding makes equal).
     """
 
     paths: Texts
@@ -35,6 +39,7 @@ class Predictions:
     probabilities: Floats
     classes: tuple[str, ...]
     source: str = "predictions"
+    stated: Integers | None = None
 
     @classmethod
     def of(
@@ -51,7 +56,7 @@ class Predictions:
 
         Args:
             labels: `(N,)` class indices, −1 = unknown.
-            probabilities: `(N, K)`; each row sums to 1 within `TOLERANCE` and is rescaled.
+            probabilities: `(N, K)`; each row sums to 1 within `TOLERANCE` (× K/2) and is rescaled.
             groups: N names; none may be missing. Default: every image is its own group.
             classes: K names. Default: `"0"`, `"1"` …
             paths: N unique names. Default: the positions.
@@ -87,8 +92,8 @@ class Predictions:
 
     @property
     def found(self) -> Integers:
-        """Return the predicted class of each image: the largest probability, the first of equal ones."""
-        return self.probabilities.argmax(1)
+        """Return the predicted class of each image: as stated, else the first of the largest probabilities."""
+        return self.probabilities.argmax(1) if self.stated is None else self.stated
 
     @property
     def grouped(self) -> bool:
@@ -103,6 +108,7 @@ class Predictions:
             groups=self.groups[rows],
             labels=self.labels[rows],
             probabilities=self.probabilities[rows],
+            stated=None if self.stated is None else self.stated[rows],
         )
 
     def with_probabilities(self, probabilities: Floats) -> "Predictions":
@@ -165,14 +171,14 @@ def check_rows(
         raise PredictionsError(f"`{source}` has probabilities of {width} class only; a classifier needs at least 2.")
     if len(set(classes)) < width:
         raise PredictionsError(f"`{source}` has a class twice: {', '.join(classes)}. Keep one column for each class.")
-    blank = np.asarray(pd.isna(groups)) | (groups == "")
-    sums = probabilities.sum(1)
+    blank = pd.isna(groups) | (pd.Series(groups).astype(str).str.strip() == "").to_numpy()
+    sums, slack = probabilities.sum(1), TOLERANCE * max(1, width / 2)
     faults: list[tuple[Any, str]] = [
         (np.asarray(pd.Series(paths).duplicated()), "the path was there before. Keep one row for each image"),
         (blank, "no group. Fill the column (an image without a group: its path), or leave the column out"),
         (~np.isfinite(probabilities).all(1), "a probability is missing or not finite. Predict this image again"),
         ((probabilities < 0).any(1) | (probabilities > 1 + TOLERANCE).any(1), "a probability is not in [0, 1]"),
-        (np.abs(sums - 1) > TOLERANCE, f"probabilities must sum to 1 (± {TOLERANCE}). Give softmax outputs"),
+        (np.abs(sums - 1) > slack, f"probabilities must sum to 1 (± {slack:g}). Give softmax outputs"),
         ((labels < -1) | (labels >= width), f"the label's index must be −1 (unknown) to {width - 1}"),
     ]
     for wrong, message in faults:

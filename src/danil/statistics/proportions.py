@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 from statsmodels.stats.proportion import proportion_confint
 
 from danil.statistics.predictions import Flags, Integers
@@ -38,10 +38,16 @@ def effective_size(hits: Flags, codes: Integers) -> float:
 
 
 def proportion(hits: Flags, codes: Integers, level: float = 0.95) -> Estimate:
-    """Return the share of hits with its Wilson interval at the effective size; NaN without images."""
+    """Return the share of hits with its Wilson interval at the effective size; NaN without images.
+
+    The spread between few groups is itself hardly known: where groups hold several images, the effective size shrinks
+    by (z / t)², t with G − 1 degrees of freedom (Korn and Graubard, Survey Methodology 24, 1998).
+    """
     if not len(hits):
         return NOTHING
-    size, share = effective_size(hits, codes), float(hits.mean())
+    size, share, groups = effective_size(hits, codes), float(hits.mean()), len(np.unique(codes))
+    if 1 < groups < len(hits) and 0 < share < 1:
+        size *= float(norm.ppf((1 + level) / 2) / t.ppf((1 + level) / 2, groups - 1)) ** 2
     low, high = np.asarray(proportion_confint(share * size, size, alpha=1 - level, method="wilson"), dtype=np.float64)
     return Estimate(share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0)
 

@@ -14,6 +14,8 @@ BINS = 15
 FAMILIES = ("confusion", "probability", "ranking")
 LOWER_IS_BETTER = frozenset({"brier", "nll", "ece", "ece_equal_mass"})
 """Metrics that measure an error."""
+RANKED = frozenset({"roc_auc", "average_precision"})
+"""Metrics of how each class's probability ranks the images."""
 LIMITS = {"mcc": (-1.0, 1.0), "quadratic_kappa": (-1.0, 1.0), "brier": (0.0, 2.0), "nll": (0.0, float("inf"))}
 """Metric → the values it can take; the others are shares, 0 to 1."""
 

@@ -1,6 +1,7 @@
 """Reading `predictions.csv`: a table becomes checked predictions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ def read_predictions(path: str | Path) -> Predictions:
         ) from error
     except (ValueError, OSError) as error:
         raise PredictionsError(f"`{path}` cannot be read as CSV: {error}.") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise PredictionsError(f"`{path}`: rows have more cells than the header. Remove commas at the ends of lines.")
     return predictions_from_table(table, str(path))
 
 
@@ -70,6 +73,7 @@ def predictions_from_table(table: pd.DataFrame, source: str = "predictions") -> 
                 f"{place(source, int(odd[0]), paths)}: the prediction is not the class of largest probability. Correct "
                 "it, or leave the column `prediction` out."
             )
+        return replace(read, stated=stated) if (stated != read.found).any() else read
     return read
 
 

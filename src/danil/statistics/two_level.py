@@ -47,9 +47,12 @@ def difference(first: Bootstrap, second: Bootstrap, groups: int, paired: bool) -
 def method_mean(values: Bootstrap, groups: int, metric: str) -> Difference:
     """Return a method's mean over seeds with its interval, within the values that the metric can take; `p` is NaN.
 
-    There is no interval where all seeds and resamples agree, which is not certainty.
+    There is no interval where all seeds and resamples agree, which is not certainty, and none of a calibration error,
+    which resampling gets wrong (`danil.statistics.calibration_interval`).
     """
     found = two_level([values], groups)
+    if metric.startswith("ece"):
+        return Difference(found.value, np.nan, np.nan, np.nan)
     low, high = np.clip([found.low, found.high], *LIMITS.get(metric, (0.0, 1.0)))
     return Difference(found.value, *((float(low), float(high)) if low < high else (np.nan, np.nan)), np.nan)
 
@@ -61,6 +64,9 @@ def two_level(arms: Sequence[Bootstrap], groups: int, level: float = LEVEL) -> D
         arms: independent sets of seeds; `point` `(S,)`, `samples` `(R, S)` under the same draws of groups.
         groups: G.
         level: of the interval.
+
+    Returns:
+        NaN bounds where all seeds and resamples agree on a value other than 0, which is not certainty.
     """
     value = float(sum(arm.point.mean() for arm in arms))
     defined = ~np.any([np.isnan(arm.samples).any(1) for arm in arms], axis=0)
@@ -69,15 +75,18 @@ def two_level(arms: Sequence[Bootstrap], groups: int, level: float = LEVEL) -> D
     samples = [arm.samples[defined] for arm in arms]
     total = np.sum([sample.mean(1) for sample in samples], axis=0)
     if min(len(arm.point) for arm in arms) < 2:
+        if total.min() == total.max() != 0:
+            return Difference(value, np.nan, np.nan, np.nan)
         low, high = np.quantile(total, [(1 - level) / 2, (1 + level) / 2])
         beyond = min((total <= 0).mean(), (total >= 0).mean())
         return Difference(value, float(low), float(high), float(min(1.0, 2 * max(beyond, 1 / len(total)))))
     seeds = [float(arm.point.var(ddof=1)) / len(arm.point) for arm in arms]
     residual = sum(residual_variance(sample) for sample in samples)
-    image_part = max(0.0, float(total.var(ddof=1)) - residual)
+    # drawing G of G groups spreads a mean by (G − 1)/G of what another G would
+    image_part = max(0.0, float(total.var(ddof=1)) - residual) * groups / (groups - 1)
     variance = sum(seeds) + image_part
     if variance == 0:
-        return Difference(value, value, value, 1.0 if value == 0 else 0.0)
+        return Difference(value, *((0.0, 0.0, 1.0) if value == 0 else (np.nan, np.nan, np.nan)))
     terms = [(part, len(arm.point) - 1) for part, arm in zip(seeds, arms, strict=True)] + [(image_part, groups - 1)]
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in terms)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * variance**0.5
