@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from danil.models import WeightsError, create_model
-from danil.models.weights import lite0_renamed, package_file, read_tensors, without_prefix
+from danil.models.loading import without_prefix
+from danil.models.weights import lite0_renamed, package_file, read_tensors
 from oracles import efficientnet_lite0
 
 TASKS = {"label": ("a", "b", "c")}

@@ -123,8 +123,8 @@ def keep_feature_map_only(backbone: nn.Module, name: str, in_chans: int = 3) -> 
     named = dict(twin.named_parameters())
     try:
         output = feature_map(twin, torch.zeros(1, in_chans, size, size, device="meta"))
-        gradients: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
-            output.sum(), list(named.values()), allow_unused=True
+        gradients: list[torch.Tensor | None] = list(
+            torch.autograd.grad(output.sum(), list(named.values()), allow_unused=True)
         )
     except BackboneError:
         raise
