@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from danil.models.backbones import create_backbone, known
-from danil.models.loading import WeightsError, load_tensors
+from danil.models.loading import WeightsError, few, load_tensors
 
 DAMAGE = (
     SafetensorError,
@@ -133,7 +133,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or PyTorch file, wrappers such as `state_dict` opened; nothing is executed.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than tensors.
+        WeightsError: the file is missing, damaged, or holds more than ordinary tensors.
     """
     if not path.is_file():
         raise WeightsError(f"`weights` is `{path}`, which is no file. Give {SOURCES}.")
@@ -158,7 +158,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"weights file `{path}` holds no named tensors. Give a network's `state_dict()`.")
+    odd = [key for key, value in tensors.items() if not is_plain(value)]
+    if odd:
+        raise WeightsError(
+            f"weights file `{path}` holds sparse, nested, quantized or empty (`meta`) tensors: {few(odd)}. "
+            "Save a `state_dict()` of ordinary tensors, e.g. after `to_dense()` or `dequantize()`."
+        )
     return tensors
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is stored number by number."""
+    strided = tensor.layout is torch.strided and not tensor.is_nested
+    return strided and not tensor.is_quantized and not tensor.is_meta
 
 
 def check_archive(path: Path) -> None:
