@@ -75,12 +75,13 @@ def test_canet_sits_on_a_backbone_without_idle_parameters(backbone):
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
-@pytest.mark.parametrize("backbone", ["inception_v3", "inception_resnet_v2", "csatv2", "eca_botnext26ts_256"])
+@pytest.mark.parametrize(
+    "backbone", list(filter(timm.is_model, ["inception_v3", "inception_resnet_v2", "csatv2", "eca_botnext26ts_256"]))
+)
 def test_canet_sits_on_backbones_that_take_no_small_image(backbone):
-    side = minimum_size(backbone)
-    with torch.device("meta"):
-        model = create_model(backbone, ONE, weights="none", head="canet_single").eval()
-        assert model(torch.zeros(1, 3, side, side))["diagnosis"].shape == (1, 3)
+    network = create_backbone(backbone)
+    keep_feature_map_only(network, backbone)
+    assert {name.partition(".")[0] for name, _ in network.named_parameters()}.isdisjoint({"head", "fc", "classif"})
 
 
 def test_looking_for_idle_parameters_leaves_the_backbone_as_it_was():
@@ -125,12 +126,9 @@ def test_a_transformer_has_no_feature_map_for_canet():
         create_model("test_vit", ONE, weights="none", head="canet")
 
 
-@pytest.mark.parametrize("backbone", ["coat_tiny", "crossvit_tiny_240", "efficientvim_m1"])
+@pytest.mark.parametrize("backbone", list(filter(timm.is_model, ["coat_tiny", "crossvit_tiny_240", "efficientvim_m1"])))
 def test_a_backbone_with_several_maps_has_none_for_canet(backbone):
-    with (
-        torch.device("meta"),
-        pytest.raises(BackboneError, match=r"ends in features in a (list|tuple), .*Choose a convolutional backbone"),
-    ):
+    with pytest.raises(BackboneError, match=r"ends in features in a (list|tuple), .*Choose a convolutional backbone"):
         create_model(backbone, ONE, weights="none", head="canet")
 
 

@@ -25,7 +25,6 @@ BACKBONES: dict[str, int] = {  # the side of the smallest square image, in pixel
     "tf_efficientnet_lite0": 32,
     "inception_v3": 75,
     "inception_resnet_v2": 75,
-    "csatv2": 64,
 }
 
 
