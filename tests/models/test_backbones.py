@@ -1,11 +1,13 @@
 import copy
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load, save
 from torch.nn import functional as F
 
 from danil.models import BACKBONES, BackboneError, create_model, minimum_size
+from danil.models.backbones import create_backbone, keep_feature_map_only
 
 ONE = {"diagnosis": ("a", "b", "c")}
 TWO = {"type": ("a", "b", "c"), "site": ("x", "y")}
@@ -13,11 +15,11 @@ SMALL = "test_resnet"
 
 
 def random_images(backbone, batch=2):
-    side = max(minimum_size(backbone), 64) if backbone != "inception_v4" else 96
+    side = 96 if minimum_size(backbone) > 64 else 64
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-LARGE = {"vgg11": pytest.mark.slow}
+LARGE = {"vgg11": pytest.mark.slow, "inception_resnet_v2": pytest.mark.slow}
 
 
 @pytest.mark.parametrize("backbone", [pytest.param(name, marks=LARGE.get(name, ())) for name in BACKBONES])
@@ -52,9 +54,16 @@ def test_the_row_holds_the_smallest_size_that_works(backbone):
     side = minimum_size(backbone)
     with torch.no_grad():
         assert model(torch.zeros(1, 3, side, side)).shape == (1, 3)
-        if backbone == "inception_v4":
+        if side > 32:
             with pytest.raises(RuntimeError):
                 model(torch.zeros(1, 3, side - 1, side - 1))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "side"), [("inception_v4.tf_in1k", 75), ("eca_botnext26ts_256", 256), ("halonet26t", 256)]
+)
+def test_the_smallest_size_is_the_architecture_s_row_else_the_fixed_size_else_timm_s_minimum(backbone, side):
+    assert minimum_size(backbone) == side
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "vgg11"])
@@ -64,6 +73,32 @@ def test_canet_sits_on_a_backbone_without_idle_parameters(backbone):
     assert list(logits) == ["type", "site", "aux/type", "aux/site"]
     sum(value.square().sum() for value in logits.values()).backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    "backbone", list(filter(timm.is_model, ["inception_v3", "inception_resnet_v2", "csatv2", "eca_botnext26ts_256"]))
+)
+def test_canet_sits_on_backbones_that_take_no_small_image(backbone):
+    network = create_backbone(backbone)
+    keep_feature_map_only(network, backbone)
+    assert {name.partition(".")[0] for name, _ in network.named_parameters()}.isdisjoint({"head", "fc", "classif"})
+
+
+def test_looking_for_idle_parameters_leaves_the_backbone_as_it_was():
+    network = create_backbone(SMALL)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    keep_feature_map_only(network, SMALL)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_backbone_that_cannot_give_its_map_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(timm.models.ResNet, "forward_features", lambda network, images: images.view(1, 2, 3))
+    with pytest.raises(BackboneError, match=r"`backbone` is `test_resnet`.*160×160.*e\.g\. `resnet50`, or the head"):
+        create_model(SMALL, ONE, weights="none", head="canet")
 
 
 def test_one_task_gives_a_tensor():
@@ -89,6 +124,12 @@ def test_an_unknown_name_is_answered_with_near_ones():
 def test_a_transformer_has_no_feature_map_for_canet():
     with pytest.raises(BackboneError, match="Choose a convolutional backbone"):
         create_model("test_vit", ONE, weights="none", head="canet")
+
+
+@pytest.mark.parametrize("backbone", list(filter(timm.is_model, ["coat_tiny", "crossvit_tiny_240", "efficientvim_m1"])))
+def test_a_backbone_with_several_maps_has_none_for_canet(backbone):
+    with pytest.raises(BackboneError, match=r"ends in features in a (list|tuple), .*Choose a convolutional backbone"):
+        create_model(backbone, ONE, weights="none", head="canet")
 
 
 @pytest.mark.parametrize(

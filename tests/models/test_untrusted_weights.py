@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from danil.models.weights import WeightsError, read_tensors
+from danil.models import WeightsError
+from danil.models.weights import read_tensors
 
 
 class Harm:

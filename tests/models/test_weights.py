@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from danil.models import WeightsError, create_model
-from danil.models.weights import lite0_renamed, package_file, read_tensors, without_prefix
+from danil.models.weights import lite0_renamed, package_file, read_tensors
 from oracles import efficientnet_lite0
 
 TASKS = {"label": ("a", "b", "c")}
@@ -97,15 +97,6 @@ def test_the_state_of_a_whole_classifier_gives_its_backbone(tmp_path):
     save_file(first.state_dict(), tmp_path / "whole.safetensors")
     second = create_model(SMALL, TASKS, weights=tmp_path / "whole.safetensors")
     assert fits(second, first.backbone)
-
-
-def test_the_prefix_that_fits_most_names_is_taken():
-    own = {"conv.weight": torch.zeros(1), "norm.weight": torch.zeros(1)}
-    tensors = {"block.conv.weight": torch.ones(1), "net.conv.weight": torch.ones(2), "net.norm.weight": torch.ones(3)}
-    assert {name: len(value) for name, value in without_prefix(tensors, own).items()} == {
-        "conv.weight": 2,
-        "norm.weight": 3,
-    }
 
 
 def test_half_precision_files_become_float32(tmp_path, donor):

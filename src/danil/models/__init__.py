@@ -4,13 +4,14 @@
 - `classifier`: `create_model`, `Classifier`
 - `heads`, `canet`: `LinearHead`, `CrossDiseaseHead`
 - `weights`: hub, file, package, none
+- `loading`: a file's tensors into a backbone, `WeightsError`
 """
 
 from danil.models.backbones import BACKBONES, BackboneError, minimum_size
 from danil.models.canet import CrossDiseaseHead
 from danil.models.classifier import Classifier, create_model
 from danil.models.heads import LinearHead
-from danil.models.weights import WeightsError
+from danil.models.loading import WeightsError
 
 __all__ = [
     "BACKBONES",

@@ -1,7 +1,10 @@
-"""The table of backbones: the paper's four and the offline default are rows, any other timm name works too."""
+"""The table of backbones: the paper's four and the offline default are rows, any other timm name works too.
 
+Further rows are backbones whose smallest image timm does not tell.
+"""
+
+import copy
 import difflib
-from dataclasses import dataclass
 from typing import Any
 
 import timm
@@ -13,40 +16,34 @@ class BackboneError(ValueError):
     """Say which backbone cannot be used and what can."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """Hold what timm does not tell of a backbone: the side of the smallest square image it takes, in pixels."""
-
-    minimum_size: int
-
-
-BACKBONES: dict[str, Row] = {
-    "resnet50": Row(32),
-    "vgg11": Row(32),
-    "inception_v4": Row(75),
-    "efficientnet_b0": Row(32),
-    "tf_efficientnet_b0": Row(32),
-    "tf_efficientnet_lite0": Row(32),
+BACKBONES: dict[str, int] = {  # the side of the smallest square image, in pixels
+    "resnet50": 32,
+    "vgg11": 32,
+    "inception_v4": 75,
+    "efficientnet_b0": 32,
+    "tf_efficientnet_b0": 32,
+    "tf_efficientnet_lite0": 32,
+    "inception_v3": 75,
+    "inception_resnet_v2": 75,
 }
 
 
 def minimum_size(backbone: str) -> int:
     """Return the side of the smallest square image the backbone takes, in pixels.
 
-    For a name without a row it is timm's: the stated minimum, the one fixed size, or 32.
+    For a name without a row it is timm's: the one fixed size, the stated minimum, or 32.
 
     Raises:
         BackboneError: timm has no such backbone.
     """
-    if backbone in BACKBONES:
-        return BACKBONES[backbone].minimum_size
-    known(backbone)
+    architecture = known(backbone).partition(".")[0]
+    if architecture in BACKBONES:
+        return BACKBONES[architecture]
     configuration: Any = timm.get_pretrained_cfg(backbone)
     if configuration is None:
         return 32
-    if configuration.min_input_size:
-        return int(max(configuration.min_input_size[1:]))
-    return int(max(configuration.input_size[1:])) if configuration.fixed_input_size else 32
+    stated = configuration.input_size if configuration.fixed_input_size else configuration.min_input_size
+    return int(max(stated[1:])) if stated else 32
 
 
 def known(backbone: str) -> str:
@@ -98,30 +95,43 @@ def feature_map(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Return the last feature map, `(B, C, h, w)`.
 
     Raises:
-        BackboneError: the backbone has none (vision transformers give tokens).
+        BackboneError: the backbone has none (vision transformers give tokens), or several.
     """
     network: Any = backbone
-    features: torch.Tensor = network.forward_features(images)
-    if features.ndim != 4:
+    features: Any = network.forward_features(images)
+    if not isinstance(features, torch.Tensor) or features.ndim != 4:
+        found = tuple(features.shape) if isinstance(features, torch.Tensor) else f"in a {type(features).__name__}"
         raise BackboneError(
-            f"`{type(backbone).__name__}` ends in features {tuple(features.shape)}, not in a map (B, C, h, w). "
+            f"`{type(backbone).__name__}` ends in features {found}, not in a map (B, C, h, w). "
             "Choose a convolutional backbone, e.g. `resnet50`."
         )
     return features.permute(0, 3, 1, 2) if getattr(network, "output_fmt", "NCHW") == "NHWC" else features
 
 
-def keep_feature_map_only(backbone: nn.Module, size: int, in_chans: int = 3) -> None:
+def keep_feature_map_only(backbone: nn.Module, name: str, in_chans: int = 3) -> None:
     """Replace every child the feature map does not depend on (VGG's fully connected layers) by the identity.
 
-    Such a child would hold memory and parameters that never get a gradient, at which DDP stops.
+    Such a child would hold memory and parameters that never get a gradient, at which DDP stops. A copy without data
+    (device `meta`) is traced, at the size of timm's weights.
+
+    Raises:
+        BackboneError: the backbone has no feature map, or cannot be traced.
     """
-    was_training = backbone.training
-    output = feature_map(backbone.eval(), torch.zeros(1, in_chans, size, size))
-    backbone.train(was_training)
-    named = dict(backbone.named_parameters())
-    gradients: list[torch.Tensor | None] = list(
-        torch.autograd.grad(output.sum(), list(named.values()), allow_unused=True)
-    )
-    used = {name.partition(".")[0] for name, gradient in zip(named, gradients, strict=True) if gradient is not None}
-    for name in {name.partition(".")[0] for name in named} - used:
-        setattr(backbone, name, nn.Identity())
+    twin: Any = copy.deepcopy(backbone).to("meta").eval()
+    size = max(minimum_size(name), *twin.pretrained_cfg["input_size"][1:])
+    named = dict(twin.named_parameters())
+    try:
+        output = feature_map(twin, torch.zeros(1, in_chans, size, size, device="meta"))
+        gradients: list[torch.Tensor | None] = list(
+            torch.autograd.grad(output.sum(), list(named.values()), allow_unused=True)
+        )
+    except BackboneError:
+        raise
+    except Exception as error:  # whatever a network of timm raises on an image it cannot take
+        raise BackboneError(
+            f"`backbone` is `{name}`, which gives no feature map for an image of {size}×{size} pixels "
+            f"({type(error).__name__}: {error}). Choose another for CANet, e.g. `resnet50`, or the head `linear`."
+        ) from error
+    used = {key.partition(".")[0] for key, gradient in zip(named, gradients, strict=True) if gradient is not None}
+    for child in {key.partition(".")[0] for key in named} - used:
+        setattr(backbone, child, nn.Identity())

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from danil.models.backbones import feature_map, keep_feature_map_only, map_width, minimum_size, pooled_width
+from danil.models.backbones import feature_map, keep_feature_map_only, map_width, pooled_width
 from danil.models.canet import CrossDiseaseHead
 from danil.models.heads import LinearHead
 from danil.models.weights import initialized_backbone
@@ -96,7 +96,7 @@ def create_model(
     share = checked(tasks, dropout, head)
     network = initialized_backbone(backbone, weights, in_chans)
     if head in ("canet", "canet_single"):
-        keep_feature_map_only(network, minimum_size(backbone), in_chans)
+        keep_feature_map_only(network, backbone, in_chans)
         top = CrossDiseaseHead(map_width(network), tasks, share)
     else:
         top = LinearHead(pooled_width(network), tasks, share)

