@@ -184,9 +184,9 @@ class DistractorAware(nn.Module):
         graph = torch.is_grad_enabled()
         among = {task: distractors.among(wrong) for task, distractors in found.items()}
         for recalling in (True, False):
-            batch_norm = recall.statistics.normalization() if self.normalization == "frozen" else None
             with (
                 torch.enable_grad(),
+                recall.statistics.frozen(len(wrong)) as batch_norm,
                 second_pass(bare, modules, images, batch_norm),
                 tensor_at(bare, self.layer) as source,
             ):

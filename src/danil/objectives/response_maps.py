@@ -9,8 +9,9 @@ from torch.nn import functional
 from danil.objectives.feature_layer import tensor_at
 from danil.objectives.inference import ordinary
 from danil.objectives.margins import input_gradient, strongest_rivals, widened
+from danil.objectives.replaced_functions import ReplacedFunctions
 from danil.objectives.requirements import check_images, check_network
-from danil.objectives.second_pass import bare_module, eager, received_images, switched_modes
+from danil.objectives.second_pass import bare_module, eager, received_images, switched_modes, unmixed_batch_norm
 from danil.objectives.targets import UNKNOWN, matched_tasks
 from danil.objectives.terms import Logits
 
@@ -55,7 +56,8 @@ def response_maps(
 
     Raises:
         ValueError: `task` is needed or unknown, labels do not fit the logits, there is no such `layer`, the images are
-            not of a floating dtype, or the logits do not depend differentiably on them.
+            not of a floating dtype, the logits do not depend differentiably on them, or a layer uses batch statistics
+            in eval mode too, so that images would influence each other.
     """
     check_images(images, layer)
     check_network(model)
@@ -66,6 +68,7 @@ def response_maps(
         torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
         switched_modes(list(bare.modules())),
         eager(),
+        ReplacedFunctions({functional.batch_norm: unmixed_batch_norm}),
         tensor_at(bare, layer) as source,
     ):
         inputs = received_images(model, ordinary(images).detach()).requires_grad_(layer is None)

@@ -74,7 +74,7 @@ def is_compiled(model: nn.Module, modules: Sequence[nn.Module]) -> bool:
 
 @contextmanager
 def second_pass(
-    bare: nn.Module, modules: Sequence[nn.Module], images: Tensor, batch_norm: Callable[..., Tensor] | None
+    bare: nn.Module, modules: Sequence[nn.Module], images: Tensor, batch_norm: Callable[..., Tensor]
 ) -> Generator[None]:
     """Give exact second derivatives, each image on its own, with dropout and stochastic depth off.
 
@@ -84,8 +84,7 @@ def second_pass(
     """
     replacements: dict[Callable[..., Any], Callable[..., Any]] = dict.fromkeys(_DROPOUTS, _unchanged)
     replacements[functional.instance_norm] = _untracked_instance_norm
-    if batch_norm is not None:
-        replacements[functional.batch_norm] = batch_norm
+    replacements[functional.batch_norm] = batch_norm
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([images.device] if images.device.type == "cuda" else []))
         stack.enter_context(switched_modes(modules))
@@ -138,6 +137,30 @@ _DROPOUTS: tuple[Callable[..., Any], ...] = (
     functional.feature_alpha_dropout,
     torch.dropout,
 )
+
+
+def unmixed_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return what `batch_norm` does, unless it mixes images; weight standardisation, a batch of one, is none.
+
+    Raises:
+        ValueError: it uses batch statistics, as a layer without running statistics does in eval mode too.
+    """
+    if training and len(input) > 1:
+        raise ValueError(
+            "a layer uses batch statistics in eval mode too (as BatchNorm with `track_running_stats=False` does), so "
+            "that the response map of an image would depend on its neighbours. Let it track running statistics, or "
+            "train with normalization='coupled', which means such maps."
+        )
+    return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 def _unchanged(input: Tensor, *_: object, **__: object) -> Tensor:
