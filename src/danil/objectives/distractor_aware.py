@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.cross_entropy import base_loss
 from danil.objectives.distractors import Distractors, Rival, distance_quantiles, found_distractors
+from danil.objectives.eval_mode import check_same_logits
 from danil.objectives.feature_layer import tensor_at
 from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
@@ -161,7 +162,7 @@ class DistractorAware(nn.Module):
         with eager() if due else nullcontext(), unwritten(images), statistics.caught(images), recall.recorded(images):
             logits: Logits = model(images)
         losses, shares, found = self._first_losses(logits, targets)
-        return logits, losses, shares, found, self._second_distances(bare, modules, images, recall, found)
+        return logits, losses, shares, found, self._second_distances(bare, modules, images, recall, logits, found)
 
     def _first_losses(self, logits: Logits, targets: Targets) -> tuple[Tensor, Tensor, dict[str, Distractors]]:
         losses = self.base.per_image(logits, targets)
@@ -174,6 +175,7 @@ class DistractorAware(nn.Module):
         modules: list[nn.Module],
         images: Tensor,
         recall: Recall,
+        first: Logits,
         found: Mapping[str, Distractors],
     ) -> dict[str, Tensor]:
         """Run the wrong images of all tasks once more, and return each task's d."""
@@ -194,6 +196,7 @@ class DistractorAware(nn.Module):
                 with recall.again(inputs, wrong) if recalling else nullcontext() as again:
                     logits: Logits = bare(inputs)
                 if again is None or not again.astray:
+                    check_same_logits(first, logits, found, wrong)
                     return self._distances(source(inputs), logits, among, graph)
         raise AssertionError  # nothing goes astray that is not recalled
 

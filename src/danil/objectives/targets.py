@@ -26,13 +26,13 @@ def matched_tasks(logits: Logits, targets: Targets) -> dict[str, tuple[Tensor, T
     if isinstance(targets, Tensor):
         if not isinstance(logits, Tensor):
             raise TypeError(
-                f"the network returned {_described(logits)}, but `targets` is one tensor. "
+                f"the network returned {described(logits)}, but `targets` is one tensor. "
                 "Give the targets as a mapping from task to labels, or return one tensor of logits."
             )
         return {SINGLE: _checked(SINGLE, logits, targets)}
     if not isinstance(logits, Mapping):
         raise TypeError(
-            f"`targets` names the tasks {sorted(targets)}, but the network returned {_described(logits)}. "
+            f"`targets` names the tasks {sorted(targets)}, but the network returned {described(logits)}. "
             "A network with several heads returns a mapping from task to `(B, K)` logits."
         )
     missing = [task for task in targets if task not in logits]
@@ -50,7 +50,8 @@ def known_images(targets: Targets) -> Tensor:
     return torch.stack([one != UNKNOWN for one in labels]).any(0)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Return in words what a network returned instead of logits."""
     if isinstance(value, Mapping):
         return f"the heads {sorted(str(name) for name in value)}"
     return f"a {type(value).__name__}" + (f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "")
