@@ -37,6 +37,9 @@ class BatchStatistics:
         for module in norms:
             if _passed(module) is None and (module in self._opaque or not module.affine):
                 _refuse(_name(module), "keeps no running statistics by which its call could be recognised")
+        for module in modules:
+            if isinstance(module, torch.jit.ScriptModule) and module.training and _tracks(module):
+                _refuse(f"the {module.original_name} of a TorchScript module", "normalises out of sight")
         seen = [m for m in norms if m not in self._opaque]
         both = [(_key(m.running_mean, m.weight), _key(_passed(m), m.weight)) for m in seen]
         self._keys = {key: trained for evaluated, trained in both for key in (evaluated, trained)}
