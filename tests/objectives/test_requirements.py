@@ -118,3 +118,22 @@ def test_coupled_synchronised_statistics_are_refused_in_a_distributed_run(monkey
         objective(network, images, labels)
     objective(network.eval(), images, labels)
     objective(made(normalized), images, labels)
+
+
+def lazy():
+    layers = [nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Tanh(), nn.Flatten(), nn.LazyLinear(4)]
+    return nn.Sequential(*layers).double()
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_lazy_layers_get_their_shape_in_the_first_step_which_is_like_any_other(normalization):
+    torch.manual_seed(0)
+    network, (images, labels) = lazy(), batch()
+    objective = DistractorAware(0.01, normalization=normalization, rival="runner_up")
+    first = objective(network, images, labels).parts["distractor"]
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+            module.running_var.fill_(1)
+    torch.testing.assert_close(first, objective(network, images, labels).parts["distractor"], **EXACT)
+    assert response_maps(lazy(), images, labels).truth.shape == images.shape

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from danil.objectives import DistractorAware, batch_statistics
+from danil.objectives import DistractorAware, batch_statistics, response_maps
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.second_pass import bare_module, second_pass
 from objectives.networks import SharedNorm, batch, gradients, half_wrong, made, normalized, plain
@@ -249,3 +249,19 @@ def test_channels_last_images_stay_so_in_the_second_pass():
     network.register_forward_pre_hook(lambda _, x: seen.append(x[0].is_contiguous(memory_format=torch.channels_last)))
     DistractorAware()(network, images.contiguous(memory_format=torch.channels_last), labels)
     assert seen == [True, True]
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_one_wrong_image_in_channels_last_memory_has_the_gradient_that_it_has_in_any(affine):
+    layers = [nn.Conv2d(3, 6, 3), nn.InstanceNorm2d(6, affine=affine), nn.SiLU(), nn.Conv2d(6, 6, 3), nn.Tanh()]
+    network, (images, _) = made(lambda: nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 4))), batch()
+    labels = half_wrong(network, images)
+    labels[2:] = -1
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    moved = images.contiguous(memory_format=torch.channels_last)
+    ours, theirs = DistractorAware(0.01)(last, moved, labels), DistractorAware(0.01)(network, images, labels)
+    torch.testing.assert_close(ours.total, theirs.total, **EXACT)
+    for mine, its in zip(gradients(ours.total, last), gradients(theirs.total, network), strict=True):
+        torch.testing.assert_close(mine, its, **EXACT)
+    maps = [response_maps(n, x[:1], labels[:1]).difference for n, x in ((last, moved), (network, images))]
+    torch.testing.assert_close(*maps, **EXACT)

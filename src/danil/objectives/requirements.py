@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 from torch.nn import SyncBatchNorm
+from torch.nn.parameter import is_lazy
 
 from danil.objectives.cross_entropy import CrossEntropy
 from danil.objectives.image_loss import ImageLoss
@@ -61,7 +62,7 @@ def check_network(model: nn.Module) -> None:
         ValueError: naming the first such tensor.
     """
     named = (*model.named_parameters(), *model.named_buffers())
-    made = next((name for name, tensor in named if tensor.is_inference()), None)
+    made = next((name for name, tensor in named if not is_lazy(tensor) and tensor.is_inference()), None)
     if made is not None:
         raise ValueError(
             f"`{made}` of the network was made inside `torch.inference_mode()`, where nothing can be differentiated, "

@@ -14,8 +14,17 @@ from danil.objectives.inference import ordinary
 from danil.objectives.margins import input_gradient, strongest_rivals, widened
 from danil.objectives.replaced_functions import ReplacedFunctions
 from danil.objectives.requirements import check_images, check_network
-from danil.objectives.second_pass import bare_module, eager, received_images, switched_modes, unmixed_batch_norm
+from danil.objectives.second_pass import (
+    bare_module,
+    eager,
+    received_images,
+    switched_modes,
+    unmixed_batch_norm,
+    untracked_instance_norm,
+)
 from danil.objectives.targets import UNKNOWN, described, matched_tasks
+
+_STAND_INS = {functional.batch_norm: unmixed_batch_norm, functional.instance_norm: untracked_instance_norm}
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def response_maps(
         torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
         switched_modes(list(bare.modules())),
         eager(),
-        ReplacedFunctions({functional.batch_norm: unmixed_batch_norm}),
+        ReplacedFunctions(_STAND_INS),
         tensor_at(bare, layer) as source,
     ):
         inputs = received_images(model, ordinary(images).detach()).requires_grad_(layer is None)

@@ -83,7 +83,7 @@ def second_pass(
     effect, the global random state and every module's mode are restored.
     """
     replacements: dict[Callable[..., Any], Callable[..., Any]] = dict.fromkeys(_DROPOUTS, _unchanged)
-    replacements[functional.instance_norm] = _untracked_instance_norm
+    replacements[functional.instance_norm] = untracked_instance_norm
     replacements[functional.scaled_dot_product_attention] = _undropped_attention
     replacements[functional.batch_norm] = batch_norm
     with ExitStack() as stack:
@@ -186,7 +186,7 @@ def _undropped_attention(
     return functional.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, **others)
 
 
-def _untracked_instance_norm(
+def untracked_instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -196,6 +196,9 @@ def _untracked_instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
+    """Return what `instance_norm` does, without a trace in the running statistics where it uses the instance's own."""
     if use_input_stats:
         running_mean = running_var = None
+        if len(input) == 1 and not input.is_contiguous():  # the CPU kernel has wrong gradients of one channels-last row
+            return functional.group_norm(input, input.shape[1], weight, bias, eps)
     return functional.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
