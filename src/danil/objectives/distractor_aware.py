@@ -22,6 +22,7 @@ from danil.objectives.recall import Recall
 from danil.objectives.requirements import (
     check_coupled,
     check_images,
+    check_module,
     check_network,
     choice,
     number,
@@ -55,7 +56,9 @@ class DistractorAware(nn.Module):
     Autocast: use it around the call as usual; margin, norm and 1/(d + ε) are in float32 at least. With fp16 and a
     gradient scaler, scale `Terms.total` only: A is taken from unscaled margins, so there is nothing to unscale.
     Distributed: DDP, plain or through Fabric; every rank takes part in the same collectives whatever its images.
-    Gradients at the images, or at anything before the network, hold the base loss only, but under `"coupled"`.
+    Gradients at the images, or at anything before the network, hold the base loss only, but under `"coupled"`. Every
+    operation between A and the logits needs a second derivative; where one has none, name with `layer=` a module
+    behind it.
 
     Args:
         weight: λ ≥ 0; ignored with `strength`.
@@ -77,7 +80,8 @@ class DistractorAware(nn.Module):
             network runs eagerly; 0 for never (with `strength`: 16).
 
     Raises:
-        TypeError: `base` is no loss of each image.
+        TypeError: `base` is no loss of each image, or a number is none; when called, a model, targets or logits of a
+            wrong kind.
         ValueError: an argument is out of range, or `base` smooths labels; when called, a `layer` that does not fit, or
             images or a network at which maps cannot be taken, each with the way out.
 
@@ -127,6 +131,7 @@ class DistractorAware(nn.Module):
 
     def forward(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
         """Run the model on `images` `(B, C, H, W)`, then its wrong ones a second time, and return the loss."""
+        check_module(model)
         if torch.is_inference_mode_enabled():  # there nothing can be differentiated, not even for a map
             check_network(model)
             with torch.inference_mode(False), torch.no_grad():
