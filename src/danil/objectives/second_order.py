@@ -35,8 +35,8 @@ def twice_differentiable(model: nn.Module) -> Generator[nn.Module]:
         model: the network about to run. It is handed back, so that the `with` line can name it.
 
     Raises:
-        ValueError: when the network runs attention inside `torch.utils.checkpoint`, whose replay outside of this context
-            would take another kernel.
+        ValueError: when the network runs attention inside `torch.utils.checkpoint`, whose replay outside of this
+            context would take another kernel.
 
     Example:
         A gradient penalty.
