@@ -116,6 +116,18 @@ def test_an_unknown_label_takes_no_part():
     torch.testing.assert_close(terms.total, expected.total, **EXACT)
 
 
+def test_unknown_labels_cost_no_precision():
+    network, (images, _) = made(plain), batch(10)
+    labels = half_wrong(network, images)
+    known = labels.clone()
+    known[:3] = -1
+    parts = [
+        DistractorAware(0.01)(network, *given).parts["distractor"]
+        for given in ((images, known), (images[3:], labels[3:]))
+    ]
+    torch.testing.assert_close(*parts, rtol=1e-12, atol=0)
+
+
 def test_hard_examples_of_known_labels_keep_their_terms_as_if_the_others_were_not_there():
     network, (images, _) = made(plain), batch(10)
     labels = half_wrong(network, images)

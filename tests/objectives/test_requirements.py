@@ -1,5 +1,7 @@
 """What cannot have response maps is refused in words, and what can is not."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from danil.objectives import (
     requirements,
     response_maps,
 )
-from objectives.networks import batch, half_wrong, made, normalized, plain
+from objectives.networks import TwoHeads, batch, half_wrong, made, normalized, plain
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 NORMALIZATIONS = ["frozen", "coupled", "running"]
@@ -118,3 +120,58 @@ def test_coupled_synchronised_statistics_are_refused_in_a_distributed_run(monkey
         objective(network, images, labels)
     objective(network.eval(), images, labels)
     objective(made(normalized), images, labels)
+
+
+def lazy():
+    layers = [nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Tanh(), nn.Flatten(), nn.LazyLinear(4)]
+    return nn.Sequential(*layers).double()
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_lazy_layers_get_their_shape_in_the_first_step_which_is_like_any_other(normalization):
+    torch.manual_seed(0)
+    network, (images, labels) = lazy(), batch()
+    objective = DistractorAware(0.01, normalization=normalization, rival="runner_up")
+    first = objective(network, images, labels).parts["distractor"]
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+            module.running_var.fill_(1)
+    torch.testing.assert_close(first, objective(network, images, labels).parts["distractor"], **EXACT)
+    assert response_maps(lazy(), images, labels).truth.shape == images.shape
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_function_in_place_of_a_network_is_refused(inference):
+    network, (images, labels) = made(plain), batch()
+    for model in (lambda x: network(x), functools.partial(network)):
+        with torch.inference_mode(inference):
+            with pytest.raises(TypeError, match=r"`model` is a (function|partial); a `torch.nn.Module` is needed"):
+                DistractorAware()(model, images, labels)
+            with pytest.raises(TypeError, match=r"`model` is a (function|partial); a `torch.nn.Module` is needed"):
+                response_maps(model, images, labels)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("objective", [CrossEntropy, DistractorAware])
+def test_targets_that_are_no_tensors_are_refused(objective, inference):
+    network, (images, labels) = made(plain), batch()
+    message = r"`targets` is a list; .*Use `torch.as_tensor\(targets\)`"
+    with torch.inference_mode(inference), pytest.raises(TypeError, match=message):
+        objective()(network, images, labels.tolist())
+    with pytest.raises(TypeError, match=r"`targets\['a'\]` is a list; an int64 tensor is needed"):
+        objective()(made(TwoHeads), images, {"a": labels.tolist()})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error", "message"),
+    [
+        ("weight", "1e-5", TypeError, "`weight` is '1e-5', a str; a number is needed"),
+        ("epsilon", None, TypeError, "`epsilon` is None, a NoneType; a number is needed"),
+        ("strength", "high", TypeError, "`strength` is 'high', a str; a number is needed"),
+        ("measure_every", 2.5, ValueError, "`measure_every` is 2.5; a whole number of steps is needed"),
+    ],
+)
+def test_options_of_a_wrong_kind_are_named(option, value, error, message):
+    with pytest.raises(error, match=message):
+        DistractorAware(**{option: value})

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from danil.objectives import response_maps
-from objectives.networks import TwoHeads, batch, made, normalized
+from objectives.networks import TwoHeads, batch, instance_normalized, made, normalized
 
 
 def test_each_map_is_the_gradient_of_the_images_own_loss_in_eval_mode():
@@ -53,6 +53,14 @@ def test_nothing_is_left_behind():
     assert torch.equal(torch.get_rng_state(), random)
     assert all(p.grad is None for p in network.parameters())
     assert not images.requires_grad
+
+
+def test_instance_normalisation_that_tracks_statistics_is_in_eval_mode_and_its_buffers_stay():
+    network, (images, labels) = made(instance_normalized), batch()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = response_maps(network, images, labels)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    torch.testing.assert_close(found.logits, network.eval()(images).detach())
 
 
 def test_inference_mode_around_the_call_is_no_obstacle():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from danil.objectives import DistractorAware, batch_statistics
+from danil.objectives import DistractorAware, batch_statistics, response_maps
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.second_pass import bare_module, second_pass
 from objectives.networks import SharedNorm, batch, gradients, half_wrong, made, normalized, plain
@@ -187,10 +187,57 @@ def test_activation_checkpointing_is_off_in_the_second_pass_and_on_afterwards():
     assert network.grad_checkpointing
 
 
+def test_dropout_that_attention_is_told_to_use_in_any_mode_is_off_in_the_second_pass():
+    class Attention(nn.Module):
+        def forward(self, x):
+            return functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5)
+
+    network, (images, _) = Attention(), batch()
+    with second_pass(network, [network], images, functional.batch_norm):
+        torch.testing.assert_close(network(images), functional.scaled_dot_product_attention(images, images, images))
+
+
+def scripted(network, at):
+    """Return the network with one of its parts compiled to TorchScript, or all of it."""
+    network = copy.deepcopy(network)
+    if at is None:
+        return torch.jit.script(network)
+    network[at] = torch.jit.script(network[at])
+    return network
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # deprecated, and still met
+@pytest.mark.parametrize("at", [None, 1])
+def test_torchscript_is_in_eval_mode_in_the_second_pass_and_as_it_was_afterwards(at):
+    """Dropout would change the term, and a BatchNorm in train mode its running statistics once more."""
+    layers = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Sequential(nn.Dropout(0.5), nn.Tanh())]
+    network, (images, _) = made(lambda: nn.Sequential(*layers, nn.Flatten(), nn.Linear(144, 4))), batch()
+    labels = half_wrong(network, images)
+    script = scripted(network, at)
+    results = []
+    for model in (network, script):
+        torch.manual_seed(3)
+        terms = DistractorAware(0.01, normalization="running")(model, images, labels)
+        results.append([terms.total, *gradients(terms.total, model), *model.buffers()])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, **EXACT)
+    assert all(module.training for module in script.modules())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # deprecated, and still met
+@pytest.mark.parametrize("at", [None, 0])
+def test_torchscript_whose_batch_statistics_nobody_sees_is_refused_in_train_mode(at):
+    layers = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Flatten(), nn.Linear(144, 4)]
+    network, (images, labels) = scripted(made(lambda: nn.Sequential(*layers)), at), batch()
+    with pytest.raises(ValueError, match=r"the BatchNorm2d of a TorchScript module normalises out of sight.*'running'"):
+        DistractorAware()(network, images, labels)
+    DistractorAware()(network.eval(), images, labels)
+
+
 def test_noise_of_the_networks_own_leaves_the_random_state_as_found():
     network = plain().double()
     before = torch.get_rng_state()
-    with second_pass(network, list(network.modules()), batch()[0], None):
+    with second_pass(network, list(network.modules()), batch()[0], functional.batch_norm):
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -202,3 +249,19 @@ def test_channels_last_images_stay_so_in_the_second_pass():
     network.register_forward_pre_hook(lambda _, x: seen.append(x[0].is_contiguous(memory_format=torch.channels_last)))
     DistractorAware()(network, images.contiguous(memory_format=torch.channels_last), labels)
     assert seen == [True, True]
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_one_wrong_image_in_channels_last_memory_has_the_gradient_that_it_has_in_any(affine):
+    layers = [nn.Conv2d(3, 6, 3), nn.InstanceNorm2d(6, affine=affine), nn.SiLU(), nn.Conv2d(6, 6, 3), nn.Tanh()]
+    network, (images, _) = made(lambda: nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 4))), batch()
+    labels = half_wrong(network, images)
+    labels[2:] = -1
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    moved = images.contiguous(memory_format=torch.channels_last)
+    ours, theirs = DistractorAware(0.01)(last, moved, labels), DistractorAware(0.01)(network, images, labels)
+    torch.testing.assert_close(ours.total, theirs.total, **EXACT)
+    for mine, its in zip(gradients(ours.total, last), gradients(theirs.total, network), strict=True):
+        torch.testing.assert_close(mine, its, **EXACT)
+    maps = [response_maps(n, x[:1], labels[:1]).difference for n, x in ((last, moved), (network, images))]
+    torch.testing.assert_close(*maps, **EXACT)

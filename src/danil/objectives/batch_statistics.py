@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,31 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 
 from danil.objectives.bilinear import frozen_normalization
+from danil.objectives.normalization_records import Saved, Written
 from danil.objectives.ranks import distributed_run, global_count
 from danil.objectives.replaced_functions import ReplacedFunctions
-
-
-class _Saved(NamedTuple):
-    """What the layer's kernel saved for its own backward."""
-
-    mean: Tensor
-    inverse_std: Tensor
-
-    def moments(self, input: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        del input, eps
-        return self.mean, self.inverse_std
-
-
-class _Written(NamedTuple):
-    """What a layer wrote to its running statistics at momentum 1: the batch's mean and its unbiased variance."""
-
-    mean: Tensor
-    variance: Tensor
-    images: Tensor | int
-
-    def moments(self, input: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        count = self.images * (input.numel() / (input.shape[0] * input.shape[1]))
-        return self.mean, torch.rsqrt(self.variance * ((count - 1) / count) + eps)
+from danil.objectives.second_pass import unmixed_batch_norm
 
 
 class BatchStatistics:
@@ -45,7 +24,8 @@ class BatchStatistics:
     Nothing is computed twice: an eager layer hands over what its kernel saves for its own backward. Where Python
     cannot see the kernel (a compiled network, SyncBatchNorm across ranks), the layer's momentum is 1 during the pass:
     it writes the batch's own mean and variance into its running statistics, which then get their ordinary update.
-    A layer that is called n times has n records. Other calls of `batch_norm` (weight standardisation) stay untouched.
+    A layer that is called n times has n records. A module of one's own that calls `batch_norm` is recognised by the
+    running mean, or else the weight, that it hands over. Weight standardisation, a batch of one, stays untouched.
 
     Raises:
         ValueError: a layer's statistics cannot be caught, so that `"frozen"` has no meaning for it.
@@ -56,33 +36,52 @@ class BatchStatistics:
         self._opaque = [m for m in norms if compiled or (isinstance(m, SyncBatchNorm) and distributed_run())]
         for module in norms:
             if _passed(module) is None and (module in self._opaque or not module.affine):
-                _refuse(module, "keeps no running statistics by which its call could be recognised")
+                _refuse(_name(module), "keeps no running statistics by which its call could be recognised")
+        for module in modules:
+            if isinstance(module, torch.jit.ScriptModule) and module.training and _tracks(module):
+                _refuse(f"the {module.original_name} of a TorchScript module", "normalises out of sight")
         seen = [m for m in norms if m not in self._opaque]
         both = [(_key(m.running_mean, m.weight), _key(_passed(m), m.weight)) for m in seen]
         self._keys = {key: trained for evaluated, trained in both for key in (evaluated, trained)}
+        self._layers = {_key(_passed(m), m.weight): _name(m) for m in norms}
         self._tracking = [m for m in modules if m.training and _tracks(m)]
-        self._records: dict[int, list[_Saved | _Written]] = defaultdict(list)
+        self._watched = not compiled and (bool(self._keys) or any(m.training for m in modules))
+        self._records: dict[int, list[Saved | Written]] = defaultdict(list)
+        self._own: dict[int, Tensor] = {}  # what calls outside of BatchNorm layers are recognised by
+        self._evaluated: set[int] = set()  # layers that used their running statistics in spite of train mode
+        self._images = 0
 
     @contextmanager
     def caught(self, images: Tensor) -> Generator[None]:
         """Catch the statistics of the one forward pass of `images` run inside; free where no layer uses any."""
+        self._images = len(images)
         before = [_version(m) for m in self._tracking]
         with ExitStack() as stack:
             if self._opaque:
                 stack.enter_context(self._momentum_one(images))
-            if self._keys:
+            if self._watched:
                 stack.enter_context(ReplacedFunctions({functional.batch_norm: self._normalized}))
             yield
         for module, version in zip(self._tracking, before, strict=True):
             if _version(module) != version and id(getattr(module, "running_mean", None)) not in self._records:
-                _refuse(module, "updated its running statistics out of sight")
+                _refuse(_name(module), "updated its running statistics out of sight")
+        for key, records in self._records.items():
+            if len(records) > 1 and any(r.rows % self._images for r in records):
+                self._refuse_parts(key)
 
     def layer(self, running_mean: Tensor | None, weight: Tensor | None) -> int | None:
         """Return what a call of `batch_norm` shares with all of its layer, if that hands its statistics over."""
         return self._keys.get(_key(running_mean, weight))
 
-    def normalization(self) -> Callable[..., Tensor]:
-        """Return a stand-in for `batch_norm` that uses these statistics as constants, call by call, for one pass."""
+    @contextmanager
+    def frozen(self, images: int) -> Generator[Callable[..., Tensor]]:
+        """Give a stand-in for `batch_norm` that uses these statistics as constants, call by call.
+
+        For one pass, over `images` of the images of the pass that they were caught in.
+
+        Raises:
+            ValueError: the calls of this pass and those of the other do not see the same images.
+        """
         calls: Counter[int] = Counter()
 
         def frozen(
@@ -97,20 +96,21 @@ class BatchStatistics:
         ) -> Tensor:
             key = _key(running_mean, weight)
             key = self._keys.get(key, key)
-            records = self._records.get(key, ())
-            if calls[key] >= len(records):
-                if records and isinstance(records[0], _Written):
-                    raise ValueError(
-                        "a BatchNorm layer is called more than once per pass in a compiled or synchronised network, "
-                        "where only its last statistics can be caught. "
-                        "Use the network uncompiled, or normalization='running'."
-                    )
-                return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-            mean, inverse_std = records[calls[key]].moments(input, eps)
+            records = self._records.get(key)
+            if records is None:
+                if key in self._layers and key not in self._evaluated:
+                    _refuse(self._layers[key], "ran in the second pass only")
+                return unmixed_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+            record = records[calls[key]] if calls[key] < len(records) else None
+            if record is None or (len(records) > 1 and len(input) * self._images != record.rows * images):
+                self._refuse_parts(key)
             calls[key] += 1
-            return frozen_normalization(input, mean, inverse_std, weight, bias)
+            return frozen_normalization(input, *record.moments(input, eps, images), weight, bias)
 
-        return frozen
+        yield frozen
+        for key, records in self._records.items():
+            if calls[key] < len(records) and (calls[key] or key in self._own):  # auxiliary heads run in train mode only
+                self._refuse_parts(key)
 
     def _normalized(
         self,
@@ -123,20 +123,43 @@ class BatchStatistics:
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        key = self.layer(running_mean, weight)
-        if not training or key is None or input.numel() <= input.shape[1]:  # the last: PyTorch's own error
+        key = _key(running_mean, weight)
+        key = self._keys.get(key, key)
+        if not training:
+            self._evaluated.add(key)
+        if not training or input.numel() <= input.shape[1] or not self._catches(key, input, running_mean, weight):
             return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         arguments: tuple[Any, ...] = (input, weight, bias, running_mean, running_var, True, momentum, eps)
         kernel: Any = torch.ops.aten._batch_norm_impl_index.default  # what `torch.batch_norm` calls
         output, mean, inverse_std, *_ = kernel(*arguments, torch.backends.cudnn.enabled)
-        self._records[key].append(_Saved(mean.detach(), inverse_std.detach()))
+        self._records[key].append(Saved(mean.detach(), inverse_std.detach(), len(input)))
         return output
+
+    def _catches(self, key: int, input: Tensor, running_mean: Tensor | None, weight: Tensor | None) -> bool:
+        """Say whether a call in train mode is to be caught here; learn one outside of BatchNorm layers."""
+        if key in self._layers:
+            return key in self._keys
+        if running_mean is None and len(input) == 1:  # weight standardisation
+            return False
+        name = running_mean if running_mean is not None else weight
+        if name is None:
+            _refuse("a call of `batch_norm`", "has no running statistics and no weight to be recognised by")
+        self._own[key] = name
+        return True
+
+    def _refuse_parts(self, key: int) -> NoReturn:
+        _refuse(
+            self._layers.get(key, "a call of `batch_norm`"),
+            f"sees parts of the batch of {self._images} in turn (bags, chunks), or is called another number of times "
+            "in eval mode: which statistics belong to which image cannot be told",
+        )
 
     @contextmanager
     def _momentum_one(self, images: Tensor) -> Generator[None]:
         """Let each opaque layer write its batch's statistics, then give its buffers their ordinary update."""
         momenta = [m.momentum for m in self._opaque]
         old = [(_buffer(m.running_mean).clone(), _buffer(m.running_var).clone()) for m in self._opaque]
+        started = torch.stack([_buffer(m.num_batches_tracked) for m in self._opaque])
         completed = False
         try:
             for module in self._opaque:
@@ -150,11 +173,24 @@ class BatchStatistics:
                 if completed:
                     group = module.process_group if isinstance(module, SyncBatchNorm) else None
                     count = global_count(images, group) if isinstance(module, SyncBatchNorm) else len(images)
-                    self._records[_key(mean, None)].append(_Written(mean.clone(), variance.clone(), count))
+                    self._records[_key(mean, None)].append(Written(mean.clone(), variance.clone(), count))
                 factor = _update_factor(module, momentum) if completed else 0.0
                 for buffer, value in zip((mean, variance), buffers, strict=True):
                     updated = value * (1 - factor) + buffer * factor if completed else value
                     buffer.data.copy_(updated)  # backward holds the buffer without reading it: no new version
+        counts = torch.stack([_buffer(m.num_batches_tracked) for m in self._opaque]) - started
+        for module, count in zip(self._opaque, counts.tolist(), strict=True):
+            if count > 1:
+                _refuse(
+                    _name(module),
+                    "is called more than once per pass, compiled or synchronised, which hides all but one",
+                )
+            if not count:
+                del self._records[_key(module.running_mean, None)]
+
+
+def _name(module: nn.Module) -> str:
+    return f"a {type(module).__name__}"
 
 
 def _passed(module: _BatchNorm) -> Tensor | None:
@@ -185,8 +221,9 @@ def _version(module: nn.Module) -> int:
     return _buffer(module.running_var)._version  # pyright: ignore[reportPrivateUsage]
 
 
-def _refuse(module: nn.Module, why: str) -> NoReturn:
+def _refuse(layer: str, why: str) -> NoReturn:
     raise ValueError(
-        f"normalization='frozen' needs the batch statistics of every layer, but a {type(module).__name__} {why}. "
-        "Use normalization='running' (or 'coupled'), put that layer in eval mode, or use torch's own BatchNorm."
+        f"normalization='frozen' needs the batch statistics of every layer, but {layer} {why}. Use "
+        "normalization='coupled' or 'running', put that layer in eval mode, or call torch's own BatchNorm once on the "
+        "whole batch."
     )

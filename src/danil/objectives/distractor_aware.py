@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.cross_entropy import base_loss
 from danil.objectives.distractors import Distractors, Rival, distance_quantiles, found_distractors
+from danil.objectives.eval_mode import check_same_logits
 from danil.objectives.feature_layer import tensor_at
 from danil.objectives.gradient_ratio import GradientRatio
 from danil.objectives.image_loss import ImageLoss, share_wrong
@@ -21,6 +22,7 @@ from danil.objectives.recall import Recall
 from danil.objectives.requirements import (
     check_coupled,
     check_images,
+    check_module,
     check_network,
     choice,
     number,
@@ -54,7 +56,9 @@ class DistractorAware(nn.Module):
     Autocast: use it around the call as usual; margin, norm and 1/(d + ε) are in float32 at least. With fp16 and a
     gradient scaler, scale `Terms.total` only: A is taken from unscaled margins, so there is nothing to unscale.
     Distributed: DDP, plain or through Fabric; every rank takes part in the same collectives whatever its images.
-    Gradients at the images, or at anything before the network, hold the base loss only, but under `"coupled"`.
+    Gradients at the images, or at anything before the network, hold the base loss only, but under `"coupled"`. Every
+    operation between A and the logits needs a second derivative; where one has none, name with `layer=` a module
+    behind it.
 
     Args:
         weight: λ ≥ 0; ignored with `strength`.
@@ -76,7 +80,8 @@ class DistractorAware(nn.Module):
             network runs eagerly; 0 for never (with `strength`: 16).
 
     Raises:
-        TypeError: `base` is no loss of each image.
+        TypeError: `base` is no loss of each image, or a number is none; when called, a model, targets or logits of a
+            wrong kind.
         ValueError: an argument is out of range, or `base` smooths labels; when called, a `layer` that does not fit, or
             images or a network at which maps cannot be taken, each with the way out.
 
@@ -126,6 +131,7 @@ class DistractorAware(nn.Module):
 
     def forward(self, model: nn.Module, images: Tensor, targets: Targets) -> Terms:
         """Run the model on `images` `(B, C, H, W)`, then its wrong ones a second time, and return the loss."""
+        check_module(model)
         if torch.is_inference_mode_enabled():  # there nothing can be differentiated, not even for a map
             check_network(model)
             with torch.inference_mode(False), torch.no_grad():
@@ -161,7 +167,7 @@ class DistractorAware(nn.Module):
         with eager() if due else nullcontext(), unwritten(images), statistics.caught(images), recall.recorded(images):
             logits: Logits = model(images)
         losses, shares, found = self._first_losses(logits, targets)
-        return logits, losses, shares, found, self._second_distances(bare, modules, images, recall, found)
+        return logits, losses, shares, found, self._second_distances(bare, modules, images, recall, logits, found)
 
     def _first_losses(self, logits: Logits, targets: Targets) -> tuple[Tensor, Tensor, dict[str, Distractors]]:
         losses = self.base.per_image(logits, targets)
@@ -174,6 +180,7 @@ class DistractorAware(nn.Module):
         modules: list[nn.Module],
         images: Tensor,
         recall: Recall,
+        first: Logits,
         found: Mapping[str, Distractors],
     ) -> dict[str, Tensor]:
         """Run the wrong images of all tasks once more, and return each task's d."""
@@ -184,9 +191,9 @@ class DistractorAware(nn.Module):
         graph = torch.is_grad_enabled()
         among = {task: distractors.among(wrong) for task, distractors in found.items()}
         for recalling in (True, False):
-            batch_norm = recall.statistics.normalization() if self.normalization == "frozen" else None
             with (
                 torch.enable_grad(),
+                recall.statistics.frozen(len(wrong)) as batch_norm,
                 second_pass(bare, modules, images, batch_norm),
                 tensor_at(bare, self.layer) as source,
             ):
@@ -194,6 +201,7 @@ class DistractorAware(nn.Module):
                 with recall.again(inputs, wrong) if recalling else nullcontext() as again:
                     logits: Logits = bare(inputs)
                 if again is None or not again.astray:
+                    check_same_logits(first, logits, found, wrong)
                     return self._distances(source(inputs), logits, among, graph)
         raise AssertionError  # nothing goes astray that is not recalled
 

@@ -44,7 +44,7 @@ def found_distractors(
         z, known = z.detach(), labels != UNKNOWN
         rivals = z.argmax(1) if rival == "predicted" else strongest_rivals(z, labels)
         images = (known & (rivals != labels) & (shares > 0)).nonzero().squeeze(1)
-        weights = base.task_weight(task) * shares[images] * (len(labels) / known.sum().clamp_min(1))
+        weights = base.task_weight(task) * shares[images] * (len(labels) / known.sum().clamp_min(1).to(shares))
         found[task] = Distractors(images, labels[images], rivals[images], weights)
     return found
 

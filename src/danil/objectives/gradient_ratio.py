@@ -1,6 +1,7 @@
 """How much the distractor term moves the parameters beside the base loss: measured, and held at a set strength."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,8 @@ class GradientRatio(nn.Module):
 
     def __init__(self, strength: float | None, every: int):
         super().__init__()
-        if every < 0:
-            raise ValueError(f"`measure_every` is {every}; a number of steps is needed, or 0 for never.")
+        if not isinstance(every, Integral) or every < 0:
+            raise ValueError(f"`measure_every` is {every!r}; a whole number of steps is needed, or 0 for never.")
         self.strength = strength
         self.every = 16 if strength is not None and not every else every
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

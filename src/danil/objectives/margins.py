@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from danil.objectives.checkpointing import refuse_checkpointing
+
 Formulation = Literal["margin", "literal"]
 Distance = Literal["mean", "sum"]
 Form = Literal["reciprocal", "log"]
@@ -70,11 +72,18 @@ def input_gradient(loss: Tensor, inputs: Tensor, graph: bool = False) -> Tensor:
     """Return the gradient of a scalar at `inputs`, differentiable again when `graph` is true; the loss keeps its graph.
 
     Raises:
-        ValueError: the loss does not depend differentiably on `inputs`.
+        ValueError: the loss does not depend differentiably on `inputs`, or through reentrant checkpointing only.
     """
     gradient: Tensor | None = None
     if loss.requires_grad:
-        (gradient,) = torch.autograd.grad(loss, inputs, create_graph=graph, retain_graph=True, allow_unused=True)
+        try:
+            (gradient,) = torch.autograd.grad(loss, inputs, create_graph=graph, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            refuse_checkpointing(
+                "with `use_reentrant=True`, through which no gradient at the images can be taken", error
+            )
     if gradient is None:
         raise ValueError(
             "the logits do not depend differentiably on the tensor that response maps are taken at: part of the "

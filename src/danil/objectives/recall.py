@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from danil.objectives import row_operations as operations
@@ -42,7 +43,7 @@ class Recall:
     def __init__(self, modules: Sequence[nn.Module], statistics: BatchStatistics, *, compiled: bool):
         self.statistics, self._compiled = statistics, compiled
         tensors = (t for m in modules for kind in ("_parameters", "_buffers") for t in vars(m).get(kind, {}).values())
-        self.own = {id(t): t for t in tensors if t is not None and not t.is_inference()}
+        self.own = {id(t): t for t in tensors if t is not None and not is_lazy(t) and not t.is_inference()}
         self.numbers: dict[Any, int] = {}
         self.convolutions: dict[int, Held] = {}
         self.rectified: set[int] = set()  # convolutions whose memory holds their ReLU, written as the next operation

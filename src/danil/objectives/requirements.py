@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 from torch.nn import SyncBatchNorm
+from torch.nn.parameter import is_lazy
 
 from danil.objectives.cross_entropy import CrossEntropy
 from danil.objectives.image_loss import ImageLoss
@@ -22,7 +23,11 @@ def choice(name: str, value: Any, choices: Any) -> Any:
 
 def number(name: str, value: float, *, positive: bool) -> float:
     """Return an option's value, finite and not negative, or positive."""
-    if not (math.isfinite(value) and (value > 0 or (value == 0 and not positive))):
+    try:
+        finite = math.isfinite(value)
+    except TypeError:
+        raise TypeError(f"`{name}` is {value!r}, a {type(value).__name__}; a number is needed.") from None
+    if not (finite and (value > 0 or (value == 0 and not positive))):
         raise ValueError(f"`{name}` is {value}; a finite number {'> 0' if positive else '≥ 0'} is needed.")
     return value
 
@@ -40,6 +45,19 @@ def with_hard_labels(base: ImageLoss) -> ImageLoss:
     return base
 
 
+def check_module(model: object) -> None:
+    """Refuse a function in place of a network, whose layers and parameters nobody could see.
+
+    Raises:
+        TypeError: it is no `torch.nn.Module`.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"`model` is a {type(model).__name__}; a `torch.nn.Module` is needed, whose layers run again in eval mode. "
+            " Give the network itself, or a module that has it as an attribute."
+        )
+
+
 def check_images(images: Tensor, layer: str | None) -> None:
     """Refuse images at which no gradient can be taken.
 
@@ -55,13 +73,15 @@ def check_images(images: Tensor, layer: str | None) -> None:
 
 
 def check_network(model: nn.Module) -> None:
-    """Refuse a network that was made in inference mode: it has no derivative anywhere.
+    """Refuse what is no network, and one that was made in inference mode: it has no derivative anywhere.
 
     Raises:
+        TypeError: it is no `torch.nn.Module`.
         ValueError: naming the first such tensor.
     """
+    check_module(model)
     named = (*model.named_parameters(), *model.named_buffers())
-    made = next((name for name, tensor in named if tensor.is_inference()), None)
+    made = next((name for name, tensor in named if not is_lazy(tensor) and tensor.is_inference()), None)
     if made is not None:
         raise ValueError(
             f"`{made}` of the network was made inside `torch.inference_mode()`, where nothing can be differentiated, "

@@ -1,18 +1,30 @@
 """Intrinsic response maps of single images, for people to look at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from danil.objectives.eval_mode import are_probabilities, refuse_probabilities
 from danil.objectives.feature_layer import tensor_at
 from danil.objectives.inference import ordinary
 from danil.objectives.margins import input_gradient, strongest_rivals, widened
+from danil.objectives.replaced_functions import ReplacedFunctions
 from danil.objectives.requirements import check_images, check_network
-from danil.objectives.second_pass import bare_module, eager, received_images, switched_modes
-from danil.objectives.targets import UNKNOWN, matched_tasks
-from danil.objectives.terms import Logits
+from danil.objectives.second_pass import (
+    bare_module,
+    eager,
+    received_images,
+    switched_modes,
+    unmixed_batch_norm,
+    untracked_instance_norm,
+)
+from danil.objectives.targets import UNKNOWN, described, matched_tasks
+
+_STAND_INS = {functional.batch_norm: unmixed_batch_norm, functional.instance_norm: untracked_instance_norm}
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,10 @@ def response_maps(
             output's shape.
 
     Raises:
-        ValueError: `task` is needed or unknown, labels do not fit the logits, there is no such `layer`, the images are
-            not of a floating dtype, or the logits do not depend differentiably on them.
+        TypeError: the network returns something else than logits in eval mode.
+        ValueError: it returns probabilities there, `task` is needed or unknown, labels do not fit the logits, there is
+            no such `layer`, the images are not of a floating dtype, the logits do not depend differentiably on them, or
+            a layer uses batch statistics in eval mode too, so that images would influence each other.
     """
     check_images(images, layer)
     check_network(model)
@@ -66,6 +80,7 @@ def response_maps(
         torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
         switched_modes(list(bare.modules())),
         eager(),
+        ReplacedFunctions(_STAND_INS),
         tensor_at(bare, layer) as source,
     ):
         inputs = received_images(model, ordinary(images).detach()).requires_grad_(layer is None)
@@ -74,6 +89,8 @@ def response_maps(
         labels, rivals = ordinary(labels), None if rivals is None else ordinary(rivals)
         for name, classes in (("labels", labels), ("rivals", labels if rivals is None else rivals)):
             _check(name, logits, classes)
+        if are_probabilities(logits):
+            refuse_probabilities()
         chosen = strongest_rivals(logits, labels) if rivals is None else rivals
         truth, rival = (_gradient(logits, classes, place) for classes in (labels, chosen))
     return ResponseMaps(truth, rival, truth - rival, chosen, logits.detach())
@@ -84,9 +101,14 @@ def _gradient(logits: Tensor, classes: Tensor, place: Tensor) -> Tensor:
     return widened(input_gradient(loss, place))
 
 
-def _head(logits: Logits, task: str | None) -> Tensor:
+def _head(logits: Any, task: str | None) -> Tensor:
     if isinstance(logits, Tensor):
         return logits
+    if not isinstance(logits, Mapping):
+        raise TypeError(
+            f"in eval mode the network returns {described(logits)}; `(B, K)` logits are needed, or a mapping from task "
+            "to such logits."
+        )
     if task is None or task not in logits:
         raise ValueError(f"`task` is {task!r}; the network has the heads {sorted(logits)}. Name the one to explain.")
     return logits[task]

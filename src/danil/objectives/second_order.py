@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # pyright: ignore[reportPrivateUsage]
 
+from danil.objectives.checkpointing import refuse_checkpointing, replayed, saving_hooks
 from danil.objectives.replaced_functions import unseen
 from danil.objectives.substitutes import RULES
 
 _internals: Any = torch._C  # pyright: ignore[reportPrivateUsage] # no public question answers what is asked here
+_ATTENTION = (functional.scaled_dot_product_attention, functional.multi_head_attention_forward)
 
 
 @contextmanager
@@ -30,6 +33,10 @@ def twice_differentiable(model: nn.Module) -> Generator[nn.Module]:
 
     Args:
         model: the network about to run. It is handed back, so that the `with` line can name it.
+
+    Raises:
+        ValueError: when the network runs attention inside `torch.utils.checkpoint`, whose replay outside of this
+            context would take another kernel.
 
     Example:
         A gradient penalty.
@@ -53,10 +60,18 @@ def twice_differentiable(model: nn.Module) -> Generator[nn.Module]:
 class _SecondOrder(TorchFunctionMode):
     """Call an operation's substitute where it has one that applies."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._outer = saving_hooks()
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
+        if func in _ATTENTION and replayed(self._outer):
+            refuse_checkpointing(
+                "around attention, which a replay outside would compute by a kernel without second derivative"
+            )
         rule = RULES.get(func)
         if rule is not None:
             with unseen():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 
-from danil.objectives.replaced_functions import ReplacedFunctions
+from danil.objectives.checkpointing import UncheckpointedFunctions
 from danil.objectives.second_order import twice_differentiable
 
 _WRAPPERS = {"DistributedDataParallel": "module", "_FabricModule": "module", "OptimizedModule": "_orig_mod"}
@@ -74,24 +74,24 @@ def is_compiled(model: nn.Module, modules: Sequence[nn.Module]) -> bool:
 
 @contextmanager
 def second_pass(
-    bare: nn.Module, modules: Sequence[nn.Module], images: Tensor, batch_norm: Callable[..., Tensor] | None
+    bare: nn.Module, modules: Sequence[nn.Module], images: Tensor, batch_norm: Callable[..., Tensor]
 ) -> Generator[None]:
     """Give exact second derivatives, each image on its own, with dropout and stochastic depth off.
 
     All modules are in eval mode inside, except instance normalisation, which goes on using its instance's statistics.
-    `batch_norm` stands in for the function of that name. Compiled code runs eagerly, activation checkpointing (timm's
-    switch) is off, the global random state and every module's mode are restored.
+    `batch_norm` stands in for the function of that name. Compiled code runs eagerly, activation checkpointing has no
+    effect, the global random state and every module's mode are restored.
     """
     replacements: dict[Callable[..., Any], Callable[..., Any]] = dict.fromkeys(_DROPOUTS, _unchanged)
-    replacements[functional.instance_norm] = _untracked_instance_norm
-    if batch_norm is not None:
-        replacements[functional.batch_norm] = batch_norm
+    replacements[functional.instance_norm] = untracked_instance_norm
+    replacements[functional.scaled_dot_product_attention] = _undropped_attention
+    replacements[functional.batch_norm] = batch_norm
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([images.device] if images.device.type == "cuda" else []))
-        stack.enter_context(switched_modes(modules))
+        stack.enter_context(switched_modes(modules, kept=_InstanceNorm))
         stack.enter_context(eager())
         stack.enter_context(twice_differentiable(bare))
-        stack.enter_context(ReplacedFunctions(replacements))
+        stack.enter_context(UncheckpointedFunctions(replacements))
         yield
 
 
@@ -106,14 +106,14 @@ def eager() -> Generator[None]:
 
 
 @contextmanager
-def switched_modes(modules: Sequence[nn.Module]) -> Generator[None]:
+def switched_modes(modules: Sequence[nn.Module], kept: type[nn.Module] | tuple[()] = ()) -> Generator[None]:
     """Put all modules in eval mode without activation checkpointing inside, each flag restored as it was.
 
-    Instance normalisation stays in train mode where it is: its eval mode is another function. Modules with a `train`
-    method of their own (timm's LeViT drops a cache of parameters there) have it called on the way back.
+    Those of the class `kept` stay as they are (the eval mode of instance normalisation is another function). Modules
+    with a `train` method of their own (timm's LeViT drops a cache of parameters there) have it called on the way back.
     """
-    flags = ("training", "grad_checkpointing")
-    found = [(m, f) for m in modules for f in flags if m.__dict__.get(f) is True and not isinstance(m, _InstanceNorm)]
+    flags = ("training", "grad_checkpointing", "gradient_checkpointing", "use_checkpoint")
+    found = [(m, f) for m in modules for f in flags if _flag(m, f) is True and not isinstance(m, kept)]
     special = [m for m in modules if m.training and type(m).train is not nn.Module.train]
     try:
         for module, flag in found:
@@ -129,6 +129,12 @@ def switched_modes(modules: Sequence[nn.Module]) -> Generator[None]:
             setattr(module, flag, True)
 
 
+def _flag(module: nn.Module, name: str) -> object:
+    """Return a module's own attribute; a property is no flag, but for the mode of TorchScript, which lies in C++."""
+    scripted = name == "training" and isinstance(module, torch.jit.ScriptModule)
+    return module.training if scripted else module.__dict__.get(name)
+
+
 _DROPOUTS: tuple[Callable[..., Any], ...] = (
     functional.dropout,
     functional.dropout1d,
@@ -140,11 +146,47 @@ _DROPOUTS: tuple[Callable[..., Any], ...] = (
 )
 
 
+def unmixed_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return what `batch_norm` does, unless it mixes images; weight standardisation, a batch of one, is none.
+
+    Raises:
+        ValueError: it uses batch statistics, as a layer without running statistics does in eval mode too.
+    """
+    if training and len(input) > 1:
+        raise ValueError(
+            "a layer uses batch statistics in eval mode too (as BatchNorm with `track_running_stats=False` does), so "
+            "that the response map of an image would depend on its neighbours. Let it track running statistics, or "
+            "train with normalization='coupled', which means such maps."
+        )
+    return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
 def _unchanged(input: Tensor, *_: object, **__: object) -> Tensor:
     return input
 
 
-def _untracked_instance_norm(
+def _undropped_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **others: Any,
+) -> Tensor:
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, **others)
+
+
+def untracked_instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
@@ -154,6 +196,9 @@ def _untracked_instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
+    """Return what `instance_norm` does, without a trace in the running statistics where it uses the instance's own."""
     if use_input_stats:
         running_mean = running_var = None
+        if len(input) == 1 and not input.is_contiguous():  # the CPU kernel has wrong gradients of one channels-last row
+            return functional.group_norm(input, input.shape[1], weight, bias, eps)
     return functional.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

@@ -26,13 +26,18 @@ def matched_tasks(logits: Logits, targets: Targets) -> dict[str, tuple[Tensor, T
     if isinstance(targets, Tensor):
         if not isinstance(logits, Tensor):
             raise TypeError(
-                f"the network returned {_described(logits)}, but `targets` is one tensor. "
+                f"the network returned {described(logits)}, but `targets` is one tensor. "
                 "Give the targets as a mapping from task to labels, or return one tensor of logits."
             )
         return {SINGLE: _checked(SINGLE, logits, targets)}
+    if not isinstance(targets, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"`targets` is {described(targets)}; an int64 tensor of class indices `(B,)` is needed, or a mapping from "
+            "task to such tensors. Use `torch.as_tensor(targets)`."
+        )
     if not isinstance(logits, Mapping):
         raise TypeError(
-            f"`targets` names the tasks {sorted(targets)}, but the network returned {_described(logits)}. "
+            f"`targets` names the tasks {sorted(targets)}, but the network returned {described(logits)}. "
             "A network with several heads returns a mapping from task to `(B, K)` logits."
         )
     missing = [task for task in targets if task not in logits]
@@ -50,7 +55,8 @@ def known_images(targets: Targets) -> Tensor:
     return torch.stack([one != UNKNOWN for one in labels]).any(0)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Return in words what a network returned instead of logits."""
     if isinstance(value, Mapping):
         return f"the heads {sorted(str(name) for name in value)}"
     return f"a {type(value).__name__}" + (f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "")
@@ -63,6 +69,8 @@ def _checked(task: str, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
             f"the logits for {name} have shape {tuple(logits.shape)}; (B, K) with K ≥ 2 classes is needed. "
             "Give the network a classification head."
         )
+    if not isinstance(labels, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} is {described(labels)}; an int64 tensor is needed. Use `torch.as_tensor`.")
     if labels.is_floating_point() or labels.ndim == 2:
         raise TypeError(
             f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; int64 class indices of shape (B,) are needed. "
