@@ -54,7 +54,7 @@ def check_module(model: object) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(
             f"`model` is a {type(model).__name__}; a `torch.nn.Module` is needed, whose layers run again in eval mode. "
-            " Give the network itself, or a module that has it as an attribute."
+            "Give the network itself, or a module that has it as an attribute."
         )
 
 
