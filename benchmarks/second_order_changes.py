@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from danil.data.atomic import write_atomically
-from danil.objectives import bilinear, twice_differentiable
+from danil.objectives import convolution_forms, twice_differentiable
 from danil.objectives.batch_statistics import BatchStatistics
 from danil.objectives.recall import Recall
 from danil.objectives.substitutes import RULES
@@ -108,8 +108,11 @@ def left_out(rules: set[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def without_matrix_products() -> Iterator[None]:
-    with mock.patch.object(bilinear._Convolution, "is_linear", return_value=False):
+def without_forms(*questions: str) -> Iterator[None]:
+    """Answer no where a convolution is asked for a form of its own."""
+    with ExitStack() as stack:
+        for question in questions:
+            stack.enter_context(mock.patch.object(convolution_forms._Convolution, question, return_value=False))
         yield
 
 
@@ -120,7 +123,9 @@ def variants() -> dict[str, Variant]:
     """Return each variant as a context to run in, whether `twice_differentiable` is on, whether values are recalled."""
     found: dict[str, Variant] = {"PyTorch's own": (nullcontext, False, False)}
     found |= {name: (lambda rules=rules: left_out(rules), True, True) for name, rules in LEFT_OUT.items()}
-    found |= {"without full kernels as matrices": (without_matrix_products, True, True)}
+    found |= {"without full kernels as matrices": (lambda: without_forms("is_linear"), True, True)}
+    small = ("is_small_depthwise", "is_pointwise")
+    found |= {"without rules for small maps": (lambda: without_forms(*small), True, True)}
     return found | {"without recalled convolutions": (nullcontext, True, False)}
 
 

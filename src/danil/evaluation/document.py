@@ -29,7 +29,7 @@ from danil.statistics.calibration_interval import calibration_interval, gap_erro
 from danil.statistics.confusion import confusion_matrix, graded
 from danil.statistics.decisions import Decisions
 from danil.statistics.predictions import Flags, Integers, Predictions, PredictionsError
-from danil.statistics.proportions import proportion
+from danil.statistics.proportions import NOTHING, proportion
 from danil.statistics.scorer import RANKED, Scorer
 
 FORMAT = 2
@@ -176,8 +176,8 @@ def entry(values: Bootstrap, metric: str, rarest: int = 0) -> dict[str, float | 
 
 
 def limits(hits: Flags, codes: Integers) -> Document:
-    """Return the limits of a share's Wilson interval."""
-    found = proportion(hits, codes)
+    """Return the limits of a share's Wilson interval; none of several images of one group."""
+    found = proportion(hits, codes) if len(np.unique(codes)) > 1 or len(codes) == 1 else NOTHING
     return plain({"low": found.low, "high": found.high})
 
 

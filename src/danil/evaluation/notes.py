@@ -128,11 +128,8 @@ def label_notes(document: Mapping[str, Any]) -> list[str]:
 
 def rare_class(name: str, row: Mapping[str, Any]) -> str:
     """Return a class with its groups and, where they are more, its images."""
-    return (
-        f"{name} ({row['groups']} of {row['support']} images)"
-        if row["support"] > row["groups"]
-        else (f"{name} ({row['groups']})")
-    )
+    images = f" of {row['support']} images" if row["support"] > row["groups"] else ""
+    return f"{name} ({row['groups']}{images})"
 
 
 def interval_notes(document: Mapping[str, Any]) -> list[str]:
