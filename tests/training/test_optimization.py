@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm.optim import list_optimizers
 from torch import nn
 
 from danil.runs import RecipeError, read_checkpoint, write_checkpoint
@@ -27,6 +28,8 @@ def step(model, optimizer):
 @pytest.mark.filterwarnings("ignore:It is highly recommended to have .opt_einsum")
 @pytest.mark.parametrize("name", ["sgd", "adamw", "adafactorbv", "cadafactorbv", "lamb", "muon", "kron"])
 def test_an_optimiser_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path, name):
+    if name not in list_optimizers():
+        pytest.skip("this timm has no such optimiser")
     model, optimizer = begun(name)
     for _ in range(2):
         step(model, optimizer)
