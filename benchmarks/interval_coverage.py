@@ -9,6 +9,7 @@ Writes results/interval_coverage.json and the tables in docs/evaluation.md.
 """
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,11 @@ import numpy as np
 from marked import write_between
 
 from danil.data.atomic import write_atomically
+from danil.evaluation.document import entry
 from danil.statistics import Bootstrap, Predictions, bootstrap
-from danil.statistics.bootstrap import rarest_groups
+from danil.statistics.bootstrap import class_groups, rarest_groups
 from danil.statistics.calibration_interval import calibration_interval, gap_errors
 from danil.statistics.comparison import compared
-from danil.statistics.scorer import RANKED
 
 ROOT = Path(__file__).parents[1]
 MARKS = ("<!-- coverage: made by `python benchmarks/interval_coverage.py` -->", "<!-- end of coverage -->")
@@ -78,7 +79,8 @@ def coverage(draw: Callable[[np.random.Generator, bool], Predictions]) -> dict[s
         table = draw(random, False)
         found = bootstrap(table, resamples=RESAMPLES, seed=trial)[0]
         errors = gap_errors(table, resamples=RESAMPLES, seed=trial)["ece"]
-        intervals = {name: interval(name, found[name], rarest_groups(table)) for name in METRICS if name != "ece"}
+        rarest = rarest_groups(class_groups(table))
+        intervals = {name: interval(name, found[name], rarest) for name in METRICS if name != "ece"}
         intervals |= {f"{name}, percentile": found[name].interval() for name in PERCENTILE}
         intervals["ece"] = calibration_interval(found["ece"], errors)
         for name, (low, high) in intervals.items():
@@ -88,8 +90,8 @@ def coverage(draw: Callable[[np.random.Generator, bool], Predictions]) -> dict[s
 
 def interval(metric: str, found: Bootstrap, rarest: int) -> tuple[float, float]:
     """Return the interval that an evaluation gives a metric."""
-    low, high = found.area_interval(rarest) if metric in RANKED else found.interval()
-    return float(low), float(high)
+    given = entry(found, metric, rarest)
+    return tuple(math.nan if given[key] is None else given[key] for key in ("low", "high"))
 
 
 def false_positives(spreads: tuple[float, float, float]) -> float:

@@ -105,7 +105,12 @@ def test_numbers_that_are_names_of_sites_stay_and_such_of_patients_make_no_subgr
     assert [row.value for row in results] == [str(site) for site in range(1, 11)]
     grouped = made(n=200, per_group=4)
     assert subgroup_results(grouped, pd.DataFrame({"patient": np.arange(200) // 4}), resamples=10) == []
-    assert subgroup_results(made(n=200), pd.DataFrame({"days": np.arange(200)}), resamples=10) != []
+    for measured in (
+        {"days": np.arange(200)},
+        {"body_mass_index": np.arange(200)},
+        {"number_of_nevi": np.arange(200) // 2},
+    ):
+        assert subgroup_results(made(n=200), pd.DataFrame(measured), resamples=10) != []
 
 
 def test_counts_that_are_mostly_the_smallest_are_parted_above_it():

@@ -14,9 +14,10 @@ from danil.data.atomic import write_atomically
 from danil.evaluation.document import FORMAT, Document
 from danil.evaluation.errors import EvaluationError
 from danil.evaluation.folder import read_manifest
+from danil.evaluation.notes import few_groups_notes
 from danil.evaluation.plain import plain
 from danil.evaluation.robust_pairs import robust_pairs
-from danil.statistics.bootstrap import FEW, LEVEL, RESAMPLES
+from danil.statistics.bootstrap import LEVEL, RESAMPLES
 from danil.statistics.comparison import Pair, compared, verdict
 from danil.statistics.predictions import Predictions
 from danil.statistics.scorer import LOWER_IS_BETTER
@@ -116,8 +117,7 @@ def check_trainings(
 
 def notes(pairs: Sequence[Pair], known: Predictions) -> list[str]:
     """Return what a reader of the comparison must know."""
-    groups = len(set(known.groups))
-    told = [f"Only {groups} groups were drawn from: intervals are rough."] if groups < 2 * FEW else []
+    told = few_groups_notes(len(set(known.groups)))
     if any(min(pair.seeds) < 2 for pair in pairs):
         told.append(
             "With one seed for a method its interval holds the chance of drawing test images only; train with other "

@@ -138,13 +138,13 @@ def measured(
     found = bootstrap(known, resamples=resamples, seed=seed, ordinal=ordinal)[0]
     codes = group_codes(known)
     matrix = confusion_matrix(known.labels, known.found, len(known.classes))
-    groups, rarest = class_groups(known), rarest_groups(known)
+    groups = class_groups(known)
+    rarest = rarest_groups(groups)
     overall = {name: entry(values, name, rarest) for name, values in found.items() if not name.startswith("class_")}
     for name, errors in gap_errors(known, resamples=resamples, seed=seed).items():
         low, high = calibration_interval(found[name], errors)
         overall[name] |= plain({"low": low, "high": high})
-    if overall["accuracy"]["value"] in (0, 1):  # which every resample repeats
-        overall["accuracy"] |= limits(known.found == known.labels, codes)
+    overall["accuracy"] = accuracy(found["accuracy"], known, codes)
     by_class = {name.removeprefix("class_"): value for name, value in found.items() if name.startswith("class_")}
     per_class: Document = {}
     for index, name in enumerate(known.classes):
@@ -173,6 +173,12 @@ def entry(values: Bootstrap, metric: str, rarest: int = 0) -> dict[str, float | 
     """Return a metric's value and its interval; one that ranks needs to know of how many groups the rarest class is."""
     low, high = values.area_interval(rarest) if metric in RANKED else values.interval()
     return plain({"value": values.point, "low": low, "high": high})
+
+
+def accuracy(values: Bootstrap, known: Predictions, codes: Integers) -> Document:
+    """Return the accuracy with its interval: Wilson's where it is 0 or 1, which every resample repeats."""
+    found = entry(values, "accuracy")
+    return found | limits(known.found == known.labels, codes) if found["value"] in (0, 1) else found
 
 
 def limits(hits: Flags, codes: Integers) -> Document:

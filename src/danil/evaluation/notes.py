@@ -4,18 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from danil.data.unknown import MARKS
 from danil.statistics.bootstrap import FEW
 from danil.statistics.calibration import RANGE, unfitted
 from danil.statistics.comparison import signed
 
-MARKS = frozenset({"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "unknown"})
+NAMELESS = {mark.lower() for mark in MARKS} | {"unknown"}
 """Names of groups, in small letters, that may stand for no group."""
 
 
 def marked_group(groups: Sequence[str]) -> list[str]:
     """Return a sentence where several images are of a group whose name says that it is not known."""
     counts = Counter(groups)
-    odd = [f"`{name}` ({count:,})" for name, count in counts.items() if count > 1 and name.lower() in MARKS]
+    odd = [f"`{name}` ({count:,})" for name, count in counts.items() if count > 1 and name.lower() in NAMELESS]
     if not odd:
         return []
     return [
@@ -136,11 +137,13 @@ def interval_notes(document: Mapping[str, Any]) -> list[str]:
     """Return sentences on few groups and missing intervals."""
     if document["groups"] < 2:
         return ["All images are of one group: nothing says how another would do, so there are no intervals."]
-    notes: list[str] = []
-    if document["groups"] < 2 * FEW:
-        notes.append(f"Only {document['groups']} groups were drawn from: intervals are rough.")
-    without = without_interval(document)
+    notes, without = few_groups_notes(document["groups"]), without_interval(document)
     return [*notes, interval_note(without)] if without else notes
+
+
+def few_groups_notes(groups: int) -> list[str]:
+    """Return a sentence where resamples are of few groups."""
+    return [f"Only {groups} groups were drawn from: intervals are rough."] if groups < 2 * FEW else []
 
 
 def without_interval(document: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from danil.evaluation.document import Document
 from danil.evaluation.robustness import FILE, FOLDER, METRICS
 from danil.evaluation.robustness_file import read_robustness
+from danil.statistics.bootstrap import LEVEL
 from danil.statistics.comparison import Pair, compared
 from danil.statistics.tables import read_predictions
 from danil.statistics.two_level import Difference
@@ -73,7 +74,7 @@ def settings(document: Mapping[str, Any]) -> list[Any]:
 
 def robust_lines(document: Mapping[str, Any]) -> list[str]:
     """Return a line per condition and pair for a terminal: the first method less the second, in both metrics."""
-    lines = ["under each condition, 95 % intervals that no correction for their number widens:"]
+    lines = [f"under each condition, {LEVEL:.0%} intervals that no correction for their number widens:"]
     for row in document["conditions"]:
         for pair in row["pairs"]:
             texts: list[str] = []

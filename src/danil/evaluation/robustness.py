@@ -15,7 +15,7 @@ from danil.data import Images, loader, write_atomically
 from danil.data.manifest import Manifest
 from danil.evaluation.attack import Attack, pgd_images
 from danil.evaluation.corruptions import CONDITIONS, UNITS, Condition, corrupted
-from danil.evaluation.document import FORMAT, Document, entry, limits
+from danil.evaluation.document import FORMAT, Document, accuracy, entry
 from danil.evaluation.folder import EvaluationError
 from danil.evaluation.plain import plain
 from danil.runs import FittedClassifier, RunFolder, kept_memory, open_run, predictions_table
@@ -140,8 +140,7 @@ def measured(conditions: Sequence[Condition], tables: Sequence[Predictions], res
     rows: list[Document] = []
     for condition, table, values in zip(conditions, tables, found, strict=True):
         metrics = {name: entry(values[name], name) for name in METRICS}
-        if metrics["accuracy"]["value"] in (0, 1):
-            metrics["accuracy"] |= limits(table.found == table.labels, codes)
+        metrics["accuracy"] = accuracy(values["accuracy"], table, codes)
         changes: dict[str, Any] = {}
         for name in METRICS:
             one, clean = (

@@ -73,6 +73,11 @@ class BatchStatistics:
         """Return what a call of `batch_norm` shares with all of its layer, if that hands its statistics over."""
         return self._keys.get(_key(running_mean, weight))
 
+    def _called(self, running_mean: Tensor | None, weight: Tensor | None) -> int:
+        """Return the key of a call: its layer's, else its own."""
+        key = _key(running_mean, weight)
+        return self._keys.get(key, key)
+
     @contextmanager
     def frozen(self, images: int) -> Generator[Callable[..., Tensor]]:
         """Give a stand-in for `batch_norm` that uses these statistics as constants, call by call.
@@ -94,8 +99,7 @@ class BatchStatistics:
             momentum: float = 0.1,
             eps: float = 1e-5,
         ) -> Tensor:
-            key = _key(running_mean, weight)
-            key = self._keys.get(key, key)
+            key = self._called(running_mean, weight)
             records = self._records.get(key)
             if records is None:
                 if key in self._layers and key not in self._evaluated:
@@ -123,8 +127,7 @@ class BatchStatistics:
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        key = _key(running_mean, weight)
-        key = self._keys.get(key, key)
+        key = self._called(running_mean, weight)
         if not training:
             self._evaluated.add(key)
         if not training or input.numel() <= input.shape[1] or not self._catches(key, input, running_mean, weight):

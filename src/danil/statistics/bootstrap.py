@@ -64,9 +64,9 @@ def class_groups(predictions: Predictions) -> Integers:
     return np.array([min(len(np.unique(codes[rows])), len(np.unique(codes[~rows]))) for rows in mine])
 
 
-def rarest_groups(predictions: Predictions) -> int:
-    """Return the smallest of `class_groups` over the classes that occur, 0 where one class is all there is."""
-    return min((int(count) for count in class_groups(predictions) if count), default=0)
+def rarest_groups(counts: Integers) -> int:
+    """Return the smallest of the `class_groups` of classes that occur, 0 where one class is all there is."""
+    return min((int(count) for count in counts if count), default=0)
 
 
 def group_codes(predictions: Predictions) -> Integers:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 
-from danil.statistics.bootstrap import FEW, LEVEL, RESAMPLES, Bootstrap, bootstrap, rarest_groups
+from danil.statistics.bootstrap import FEW, LEVEL, RESAMPLES, Bootstrap, bootstrap, class_groups, rarest_groups
 from danil.statistics.multiplicity import holm_corrected
 from danil.statistics.predictions import Predictions, PredictionsError
 from danil.statistics.scorer import LOWER_IS_BETTER, RANKED
@@ -103,7 +103,7 @@ def compared(
     metrics = [metric for metric in found[0] if not metric.startswith("class_")]
     rows = {name: [row for row, owner in enumerate(names) if owner == name] for name in methods}
     trained = seeds or {name: range(len(found)) for name, found in rows.items()}
-    rarest = rarest_groups(tables[0])
+    rarest = rarest_groups(class_groups(tables[0]))
 
     def stack(name: str, metric: str) -> Bootstrap:
         chosen = [found[row][metric] for row in rows[name]]

@@ -85,15 +85,16 @@ def fitted_decisions(validation: Predictions, wanted: Wanted | None = None) -> D
     aims = Wanted() if wanted is None else wanted
     temperature = fitted_temperature(validation)
     known = tempered(validation.labelled(), temperature.value)
+    kinds = [("sensitivity", value, sensitivity_threshold) for value in aims.sensitivities]
+    kinds += [("specificity", value, specificity_threshold) for value in aims.specificities]
     classes: list[ClassThreshold] = []
     for index, name in enumerate(known.classes):
         positive, scores = known.labels == index, known.probabilities[:, index]
         if 0 < positive.sum() < len(known):
-            for value in aims.sensitivities:
-                threshold = sensitivity_threshold(positive, scores, value)
-                classes.append(ClassThreshold(name, "sensitivity", value, threshold, len(set(known.groups[positive]))))
-            for value in aims.specificities:
-                threshold = specificity_threshold(positive, scores, value)
-                classes.append(ClassThreshold(name, "specificity", value, threshold, len(set(known.groups[~positive]))))
+            groups = {"sensitivity": set(known.groups[positive]), "specificity": set(known.groups[~positive])}
+            classes += [
+                ClassThreshold(name, kind, value, threshold(positive, scores, value), len(groups[kind]))
+                for kind, value, threshold in kinds
+            ]
     confidences = [ConfidenceThreshold(value, risk_threshold(known, value)) for value in aims.risks]
     return Decisions(temperature, tuple(classes), tuple(confidences))

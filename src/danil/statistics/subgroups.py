@@ -24,8 +24,10 @@ MOST = 100
 METRICS = ("macro_f1", "balanced_accuracy")
 MISSING = "unknown"
 EMPTY = ("", "nan", "na", "n/a")
-IDENTIFIERS = {"id", "ids", "uid", "number", "nr", "index"}
+IDENTIFIERS = {"id", "ids", "uid"}
 """A column of numbers with such a word in its name tells images or patients apart; it measures nothing."""
+NUMBERING = {"number", "nr"}
+"""The same where no number comes twice (a patient's, unlike that of lesions)."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def suited(column: pd.Series, codes: Integers) -> bool:
 
 def identifies(values: pd.Series, codes: Integers) -> bool:
     """Tell whether numbers name things: their column says so, or each whole number is one of several images' group."""
-    if words(values) & IDENTIFIERS:
+    if words(values) & (IDENTIFIERS | NUMBERING if values.is_unique else IDENTIFIERS):
         return True
     pairs = len(pd.DataFrame({"value": values.to_numpy(), "group": codes}).drop_duplicates())
     return whole(values) and pairs == values.nunique() == len(np.unique(codes)) < len(codes)
