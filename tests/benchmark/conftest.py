@@ -43,8 +43,8 @@ def add_record(tmp_path):
         content = {
             "kind": KIND, "format": FORMAT, "suite": "s", "title": "Suite s", "part": "test",
             "dataset": ["ham10000", "HAM10000"], "backbone": ["resnet50", "ResNet50"], "method": ["base", "Base"],
-            "paper": None, "seed": 0, "data": "d", "images": 10, "code": "c", "digest": "x", "recipe": {},
-            "classes": ["a", "b", "c"][: max(labels) + 1], "test_digest": "t", "groups": None,
+            "paper": None, "seed": 0, "data": "d", "images": 10, "further": {}, "code": "c", "digest": "x",
+            "recipe": {}, "classes": ["a", "b", "c"][: max(labels) + 1], "test_digest": "t", "groups": None,
             "labels": packed(np.array(labels)), "predictions": packed(np.array(found)),
             **changes,
         }  # fmt: skip

@@ -8,6 +8,7 @@ from danil.benchmark import SuiteError, cells_of, code_version, read_suite
 from danil.benchmark.cell import cell_from, shape
 from danil.benchmark.suite import check_as_planned
 from danil.data.fake import write_fake
+from danil.models.weights import WeightsError
 
 MORE = """
 [[methods]]
@@ -89,6 +90,36 @@ def test_the_digest_follows_recipe_data_and_code_but_not_where_the_data_lie(suit
         digests.add(cells_of(read_suite(suite_file))[0].digest)
         suite_file.write_text(text)
     assert len(digests) == 1
+
+
+def test_the_digest_follows_the_content_of_a_weights_file(suite_file, tmp_path):
+    weights = tmp_path / "initial.safetensors"
+    suite_file.write_text(suite_file.read_text().replace("model.weights=none", f"model.weights={weights}"))
+    with pytest.raises(WeightsError, match=r"initial\.safetensors`, which is no file"):
+        cells_of(read_suite(suite_file))
+    weights.write_bytes(b"of today")
+    planned = cells_of(read_suite(suite_file))[0]
+    check_as_planned(planned)
+    weights.write_bytes(b"of tomorrow")
+    assert cells_of(read_suite(suite_file))[0].digest != planned.digest
+    with pytest.raises(SuiteError, match=r"the weights `.*initial\.safetensors` changed"):
+        check_as_planned(planned)
+
+
+def test_the_digest_of_multitask_follows_the_labels_of_the_second_task_and_that_of_others_does_not(
+    suite_file, tmp_path
+):
+    write_fake("ham10000", tmp_path / "ham")
+    text = suite_file.read_text().replace("synthetic:dermoscopy?images=40&size=32", f"ham10000:{tmp_path / 'ham'}")
+    suite_file.write_text(text + '[[methods]]\nname = "multitask"\nsettings = ["objective.name=multitask"]\n')
+    before = cells_of(read_suite(suite_file))[:2]
+    table = tmp_path / "ham" / "HAM10000_metadata.csv"
+    table.write_text(table.read_text().replace("back", "trunk"))
+    after = cells_of(read_suite(suite_file))[:2]
+    assert [one.digest == other.digest for one, other in zip(before, after, strict=True)] == [True, False]
+    assert {cell.data for cell in (*before, *after)} == {before[0].data}
+    with pytest.raises(SuiteError, match="the data of `ham10000:"):
+        check_as_planned(before[1])
 
 
 @pytest.mark.parametrize(("name", "words"), [("code", "the code changed"), ("data", "the data of `synthetic:")])

@@ -154,6 +154,14 @@ def test_seeds_of_one_method_with_other_recipes_are_refused_and_the_keys_named(t
         grids(read_records(tmp_path / "results"))
 
 
+def test_seeds_of_one_method_that_began_with_other_weights_are_refused(tmp_path, add_record):
+    labels = [0, 1] * 20
+    add_record(labels, labels, further={"weights": "one"})
+    add_record(labels, labels, seed=1, further={"weights": "other"})
+    with pytest.raises(RecordError, match=r"seeds of one method, but they differ in `weights`\."):
+        grids(read_records(tmp_path / "results"))
+
+
 @pytest.mark.parametrize(
     ("low", "p_holm", "words"),
     [

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,7 +20,8 @@ DECIDING = ("objectives", "models", "data", "runs", "training")
 class Cell:
     """Hold what one training needs; `dataset`, `backbone` and `method` are pairs of name and title.
 
-    `data` is the digest of the divided data, `images` the number of training images, `code` that of the deciding code.
+    `data` is the digest of the divided data, `images` the number of training images, `further` digests of what else is
+    read (`danil.benchmark.inputs`), `code` that of the deciding code.
     """
 
     suite: str
@@ -33,6 +35,7 @@ class Cell:
     recipe: Recipe
     data: str
     images: int
+    further: Mapping[str, str]
     code: str
 
     @property
@@ -42,10 +45,10 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Return the digest that names the cell's folder: of recipe, data and code, not of where the data lie."""
+        """Return the digest that names the cell's folder: of recipe, inputs and code, not of where the data lie."""
         recipe = self.recipe.model_dump(mode="json")
         recipe["data"].pop("source")
-        content = json.dumps([recipe, self.part, self.data, self.code], sort_keys=True)
+        content = json.dumps([recipe, self.part, self.data, dict(self.further), self.code], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def record_path(self, results: Path) -> Path:

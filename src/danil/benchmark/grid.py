@@ -120,18 +120,19 @@ def check_alike(records: Sequence[Record]) -> None:
                 "Run the suite's cells on the same data and split."
             )
         other = of_method.setdefault((record.dataset[0], record.backbone[0], record.method[0]), record)
-        mine, theirs = decided(record.recipe), decided(other.recipe)
+        mine, theirs = decided(record), decided(other)
         odd = [key for key in dict.fromkeys([*mine, *theirs]) if mine.get(key) != theirs.get(key)]
         if odd:
             raise RecordError(
-                f"`{record.path}` and `{other.path}` are seeds of one method, but their recipes differ in "
+                f"`{record.path}` and `{other.path}` are seeds of one method, but they differ in "
                 f"{', '.join(f'`{key}`' for key in odd)}. Delete the record of the older suite and run its cell again."
             )
 
 
-def decided(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the recipe's `section.key` → value, but for the seed and for where the data lie."""
-    return {name: value for name, value in flattened(recipe).items() if name not in {"seed", "data.source"}}
+def decided(record: Record) -> dict[str, Any]:
+    """Return `section.key` → value of the recipe, but for seed and place of the data, and the further inputs."""
+    keys = {name: value for name, value in flattened(record.recipe).items() if name not in {"seed", "data.source"}}
+    return {**keys, **record.further}
 
 
 def entries_of(methods: Mapping[str, Mapping[int, Record]], metric: str, resamples: int) -> dict[str, Entry]:

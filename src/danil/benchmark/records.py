@@ -123,7 +123,7 @@ def read_record(path: Path) -> Record | None:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         return None
     needed = {"suite", "title", "dataset", "backbone", "method", "seed", "digest", "classes", "labels", "predictions"}
-    missing = sorted((needed | {"test_digest", "groups", "part", "paper", "recipe", "data"}) - set(content))
+    missing = sorted((needed | {"test_digest", "groups", "part", "paper", "recipe", "data", "further"}) - set(content))
     if missing or content.get("format") != FORMAT:
         fault = f"misses {', '.join(missing)}" if missing else f"has format {content.get('format')}, not {FORMAT}"
         raise RecordError(f"`{path}` {fault}. Delete it and run its cell again.")

