@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from marked import write_between
-from replication_answer import SUITES, answer, trainings
+from replication_answer import SUITES, compared_suites, every_method, summary, trainings
 from replication_chance import METRICS, by_method, last_bits, seeds
 from replication_figures import figures, gradients, measured
 
@@ -36,9 +36,7 @@ Medical Image Classifications*, Tables 1–4: one number per cell, no seeds, no 
 
 ## The answer so far
 
-{answer}
-
-{figures}
+{summary}
 
 A difference to Base on the same seeds and the same test images is called better or worse where its p-value is below
 0.05 after Holm's correction over all differences of the suite in the same metric, and there are three seeds or more.
@@ -46,6 +44,12 @@ Macro-F1 is the metric that decides, accuracy stands beside it. Intervals are 95
 and not corrected: one can exclude 0 without a difference being shown. "No difference shown" is not "no difference": see
 what the interval leaves possible. The paper's differences come apparently from one training each and have an unknown
 error of their own, so that one outside our interval does not contradict it.
+
+## Every method against Base
+
+{methods}
+
+{figures}
 
 ## What was run
 
@@ -221,11 +225,12 @@ def write() -> None:
     """Write the page, and the answer into the README."""
     records = read_records(RECORDS)
     found = {metric: grids(records, metric) for metric in METRICS}
-    answered = answer(found["macro_f1"], found["accuracy"], records)
+    suites = compared_suites(found["macro_f1"], found["accuracy"], records)
     text = TEXT.format(
-        answer=answered,
+        summary=summary(suites),
+        methods=every_method(suites),
         runs=runs(records),
-        figures=figures([grid for metric in METRICS for grid in found[metric]]),
+        figures=figures([grid for metric in zip(*(suite.grids for suite in suites), strict=True) for grid in metric]),
         gradients=gradients(records),
         ratios=ratios(records),
         said=said(records),
@@ -236,7 +241,7 @@ def write() -> None:
         tables="\n".join(rendered(found[metric]) for metric in METRICS),
     )
     write_atomically(PAGE, text)
-    write_between(README, MARKS, answered)
+    write_between(README, MARKS, summary(suites))
 
 
 if __name__ == "__main__":

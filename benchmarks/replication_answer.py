@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from replication_chance import named
@@ -19,57 +20,103 @@ from danil.statistics.two_level import ENOUGH
 SUITES = Path(__file__).parents[1] / "suites"
 
 
-def answer(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Record]) -> str:
-    """Return what is shown of DANIL, a table of every difference to Base, and a sentence for each metric, by suite."""
+@dataclass(frozen=True)
+class Compared:
+    """Hold a suite with differences to Base: its grids in macro-F1 and accuracy, its records, how far it is."""
+
+    grids: tuple[Grid, Grid]
+    records: Sequence[Record]
+    asked: int
+
+    @property
+    def share(self) -> float:
+        """Return the share of its trainings that are finished."""
+        return len(self.records) / self.asked
+
+    @property
+    def heading(self) -> str:
+        """Return its title and state."""
+        grid = self.grids[0]
+        return f"**{grid.title}** ({grid.part} part; {len(self.records)} of {self.asked} trainings finished)"
+
+    def of_danil(self, grid: Grid) -> dict[Key, Entry]:
+        """Return the differences of all forms of DANIL in one of its grids, those of too few seeds left out."""
+        known = {record.method[0] for record in self.records if (record.paper or record.method[0]) == "danil"}
+        found = grid.compared().items()
+        return {key: entry for key, entry in found if key[2] in known and len(entry.shared) >= ENOUGH}
+
+
+def compared_suites(found: Sequence[Grid], accuracy: Sequence[Grid], records: Sequence[Record]) -> list[Compared]:
+    """Return the suites that have a difference to Base, finished and large ones first."""
+    suites = [
+        Compared(pair, [record for record in records if record.suite == pair[0].suite], trainings(pair[0].suite))
+        for pair in zip(found, accuracy, strict=True)
+        if pair[0].compared()
+    ]
+    return sorted(suites, key=lambda suite: (suite.share, suite.asked), reverse=True)
+
+
+def summary(suites: Sequence[Compared]) -> str:
+    """Return in a few lines what is shown of DANIL: over all test parts, then suite by suite."""
+    lines: list[str] = [lead(suites), ""]
+    for suite in suites:
+        told = danil_alone(suite)
+        if suite.grids[0].part == "validation":
+            told.append(choice(suite.grids[0], suite.share == 1))
+        lines += [suite.heading, "", *(f"- {text}" for text in told), ""] if told else []
+    return "\n".join(lines).strip()
+
+
+def lead(suites: Sequence[Compared]) -> str:
+    """Return the verdicts on all differences of DANIL on test parts, in macro-F1."""
+    tested = [suite for suite in suites if suite.grids[0].part == "test"]
+    found = Counter(verdict(entry) for suite in tested for entry in suite.of_danil(suite.grids[0]).values())
+    total, better = sum(found.values()), found["better"]
+    if not total:
+        return f"No form of DANIL has {ENOUGH} seeds in common with Base yet."
+    told = f"{better or 'any'} of {plural(total, 'comparison')}"
+    begin = "DANIL is better than Base" if better else "DANIL is not shown to be better than Base"
+    rest = f", worse in {found['worse']}" if found["worse"] else ""
+    return f"**{begin} in {told}{rest}** (macro-F1 on test parts, all its forms, Holm-corrected within each suite)."
+
+
+def every_method(suites: Sequence[Compared]) -> str:
+    """Return a table of every difference to Base, and a sentence for each metric, by suite."""
     head = ("data", "method", "seeds", "macro-F1 less Base's", "paper's", "accuracy less Base's", "paper's")
     lines: list[str] = []
-    done = Counter(record.suite for record in records)
-    asked_of = {grid.suite: trainings(grid.suite) for grid in found}
-    order = {name: (done[name] / asked, asked) for name, asked in asked_of.items()}
-    pairs = sorted(zip(found, accuracy, strict=True), key=lambda pair: order[pair[0].suite], reverse=True)
-    for grid, other in pairs:
+    for suite in suites:
+        grid, other = suite.grids
         compared = grid.compared()
-        if compared:
-            asked = asked_of[grid.suite]
-            open_end = (
-                ""
-                if done[grid.suite] == asked
-                else "; Holm counts the differences there are, so that verdicts may change with the others"
-            )
-            state = f"{grid.part} part; {done[grid.suite]} of {asked} trainings finished{open_end}"
-            mine = [record for record in records if record.suite == grid.suite]
-            lines += [f"**{grid.title}** ({state})", "", *danil_alone((grid, other), mine)]
-            lines += [table_row(head), "|---" * len(head) + "|"]
-            lines += [table_row(cells(grid, other, key)) for key in compared]
-            methods = list(dict.fromkeys(key[2] for key in compared))
-            lines += ["", finding(grid, methods), "", finding(other, methods), ""]
-            again = named(mine)
-            lines += [again, ""] if again else []
-            if grid.part == "validation":
-                lines += [choice(grid, done[grid.suite] == asked), ""]
+        lines += [suite.heading, "", table_row(head), "|---" * len(head) + "|"]
+        lines += [table_row(cells(grid, other, key)) for key in compared]
+        methods = list(dict.fromkeys(key[2] for key in compared))
+        lines += ["", finding(grid, methods), "", finding(other, methods), ""]
+        if suite.share < 1:
+            lines += ["Holm counts the differences there are: verdicts may change with the trainings to come.", ""]
+        again = named(suite.records)
+        lines += [again, ""] if again else []
     return "\n".join(lines).strip() or "No method has been trained with a seed in common with Base yet."
 
 
-def danil_alone(pair: Sequence[Grid], records: Sequence[Record]) -> list[str]:
+def danil_alone(suite: Compared) -> list[str]:
     """Return, metric by metric, the verdicts on all forms of DANIL and what their intervals leave possible."""
-    known = {record.method[0] for record in records if (record.paper or record.method[0]) == "danil"}
     lines: list[str] = []
-    for grid in pair:
-        forms = {key[2] for key in grid.compared()} & known
-        found = [entry for key, entry in grid.compared().items() if key[2] in forms and len(entry.shared) >= ENOUGH]
-        spans = [entry.to_base for entry in found if entry.to_base is not None and not math.isnan(entry.to_base.low)]
-        counts = Counter(map(verdict, found))
+    for grid in suite.grids:
+        found = suite.of_danil(grid)
+        entries = found.values()
+        spans = [entry.to_base for entry in entries if entry.to_base is not None and not math.isnan(entry.to_base.low)]
+        counts = Counter(map(verdict, entries))
         told = ", ".join(f"{word} in {counts[word]}" for word in VERDICTS if counts[word] or word in VERDICTS[:2])
         reach = reached([one.low for one in spans], [one.high for one in spans]) if spans else "–"
-        printed = [entry.paper_to_base for entry in found if entry.paper_to_base is not None]
+        printed = [entry.paper_to_base for entry in entries if entry.paper_to_base is not None]
         paper = f"; the paper prints {reached(printed, printed)}" if printed else ""
         if found:
-            count = f"{plural(len(forms), 'form')} of it, {plural(len(found), 'difference')}"
+            count = f"{plural(len({key[2] for key in found}), 'form')} of it, {plural(len(found), 'difference')}"
             reaching = "Together the intervals reach" if len(found) > 1 else "Its interval reaches"
             lines.append(
-                f"- **DANIL** less Base in {metric_name(grid)}, {count}: {told}. {reaching} from {reach}{paper}."
+                f"**DANIL** less Base in {metric_name(grid)}, {count}: {told}. {reaching} from {reach}{paper}."
             )
-    return [*lines, ""] if lines else []
+    return lines
 
 
 def reached(lows: Sequence[float], highs: Sequence[float]) -> str:
