@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
 from benchmark.conftest import scores
 from danil.benchmark import cells_of, estimated_hours, process, read_records, read_suite, run_cells
 from danil.benchmark.execution import is_finished
 from danil.benchmark.progress import cell_list, closing
+from danil.cli.benchmark import benchmark
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,24 @@ def test_a_failed_cell_is_told_at_the_end_and_the_others_finish(suite_file, tmp_
     text, code = closing(outcomes)
     assert code == 1
     assert "dermoscopy-test_resnet-wrong-0 failed: `train.accelerator` is `nothing`" in text
+
+
+def test_a_trial_names_what_would_fail_and_keeps_no_record(suite_file, tmp_path, capsys):
+    results, work = tmp_path / "results", tmp_path / "work"
+    good = suite_file.read_text()
+    suite_file.write_text(good + '\n[[methods]]\nname = "wrong"\nsettings = ["objective.name=multitask"]\n')
+    with pytest.raises(typer.Exit) as stop:
+        benchmark(suite_file, results, work, trial=True)
+    assert stop.value.exit_code == 1
+    told = capsys.readouterr().err
+    assert "dermoscopy-test_resnet-base-0: finished" in told
+    assert "dermoscopy-test_resnet-wrong-0 failed: the objective is `multitask`" in told
+    suite_file.write_text(good)
+    with pytest.raises(typer.Exit) as stop:
+        benchmark(suite_file, results, work, trial=True)
+    assert stop.value.exit_code == 0
+    assert not list(results.rglob("*.json"))
+    assert not list(work.iterdir())
 
 
 def test_a_suite_killed_and_started_again_ends_with_the_same_records(finished, suite_file, tmp_path):

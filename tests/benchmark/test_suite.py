@@ -4,11 +4,12 @@ from importlib import resources
 
 import pytest
 
-from danil.benchmark import SuiteError, cells_of, code_version, read_suite
+from danil.benchmark import SuiteError, cells_of, code_version, read_suite, trial_of
 from danil.benchmark.cell import cell_from, shape
 from danil.benchmark.suite import check_as_planned
 from danil.data.fake import write_fake
 from danil.models.weights import WeightsError
+from danil.runs.recipe import flattened
 
 MORE = """
 [[methods]]
@@ -32,6 +33,17 @@ def test_only_keeps_the_cells_with_the_text_in_their_name(suite_file):
     assert [cell.seed for cell in cells_of(read_suite(suite_file), ["base-1"])] == [1]
     with pytest.raises(SuiteError, match="no cell"):
         cells_of(read_suite(suite_file), ["vgg"])
+
+
+def test_a_trial_is_the_suite_in_all_but_its_length_and_its_other_seeds(suite_file):
+    suite_file.write_text(suite_file.read_text() + MORE)
+    asked = read_suite(suite_file)
+    tried, planned = cells_of(trial_of(asked)), [cell for cell in cells_of(asked) if cell.seed == 0]
+    assert [cell.name for cell in tried] == [cell.name for cell in planned]
+    for one, other in zip(tried, planned, strict=True):
+        mine, theirs = flattened(one.recipe.model_dump()), flattened(other.recipe.model_dump())
+        odd = {key: mine[key] for key in mine if mine[key] != theirs[key]}
+        assert odd == {"data.limit": 64, "train.max_steps": 2}
 
 
 def test_two_names_for_one_training_are_refused(suite_file):

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -88,6 +89,26 @@ def test_fabrics_mixed_precision_reaches_the_second_pass_inside_its_autocast_onl
     with fabric.autocast():
         DistractorAware()(wrapped, images, labels)
     assert seen == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("options", [{"measure_every": 1}, {"strength": 0.1}, {"normalization": "coupled"}])
+def test_under_fabrics_mixed_precision_gradients_of_the_objectives_own_are_taken_too(precision, options):
+    network, images, labels = small("test_resnet")
+    twin = copy.deepcopy(network)
+    scaler = torch.amp.GradScaler("cpu") if precision == "16-mixed" else None
+    fabric = Fabric(accelerator="cpu", plugins=[MixedPrecision(precision, "cpu", scaler)])
+    fabric.launch()
+    wrapped = fabric.setup(network)
+    with fabric.autocast():
+        ours = DistractorAware(1e-3, **options)(wrapped, images, labels)
+        theirs = DistractorAware(1e-3, **options)(twin, images, labels)
+    assert ours.stats.get("gradient_ratio", ours.total).isfinite()
+    torch.testing.assert_close(ours.total, theirs.total)
+    torch.testing.assert_close(ours.stats, theirs.stats, equal_nan=True)
+    with pytest.raises(RuntimeError, match=r"fabric\.backward"):
+        ours.total.backward(retain_graph=True)
+    fabric.backward(ours.total)
 
 
 def test_a_gradient_scaler_needs_to_scale_the_total_only():

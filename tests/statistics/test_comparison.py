@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from danil.statistics import Bootstrap, Predictions, PredictionsError, bootstrap
+from danil.statistics.bootstrap import class_groups, rarest_groups
 from danil.statistics.comparison import aligned, compared, mcnemar_p, verdict
 from danil.statistics.two_level import difference, two_level
 
@@ -38,6 +39,16 @@ def test_alike_seeds_on_few_groups_give_students_t_with_one_degree_less_than_gro
     found = two_level([Bootstrap(np.array([0.5, 0.5]), samples)], 6)
     spread = samples[:, 0].std(ddof=1) * (6 / 5) ** 0.5  # a bootstrap of 6 groups shows 5/6 of a mean's variance
     assert found.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 5) * spread)
+
+
+def test_the_mean_of_one_training_has_the_interval_that_its_evaluation_has(made):
+    one = made(80, seed=1)
+    tables = {"one": [one], "other": [made(80, seed=2, labels=one.labels)]}
+    means, _ = compared(tables, resamples=200)
+    values, rarest = bootstrap(one, resamples=200)[0], rarest_groups(class_groups(one))
+    found = means["one"]["roc_auc"]
+    assert (found.low, found.high) == values["roc_auc"].area_interval(rarest)
+    assert (means["one"]["macro_f1"].low, means["one"]["macro_f1"].high) == values["macro_f1"].interval()
 
 
 def test_one_training_each_never_has_a_p_value_of_zero():

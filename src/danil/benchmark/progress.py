@@ -26,8 +26,9 @@ def cell_list(cells: Sequence[Cell], results: Path, any_code: bool = False) -> s
         total, unknown = total + (hours or 0), unknown + (hours is None)
         lines.append(f"{cell.name}: " + (f"{hours:.2f} processor hours ({source})" if hours is not None else source))
     open_cells = sum(not line.endswith(": finished") for line in lines)
+    known = f", about {total:.1f} processor hours" if unknown < open_cells else ""
     note = f"; {unknown} cell(s) without an estimate" if unknown else ""
-    return "\n".join([*lines, f"{open_cells} of {len(cells)} cells to train, about {total:.1f} processor hours{note}"])
+    return "\n".join([*lines, f"{open_cells} of {len(cells)} cells to train{known}{note}"])
 
 
 @contextmanager

@@ -96,6 +96,18 @@ def read_suite(path: str | Path) -> Suite:
     return suite
 
 
+TRIAL = ("data.limit=64", "train.max_steps=2")
+
+
+def trial_of(suite: Suite) -> Suite:
+    """Return the suite with its first seed alone, trained for two steps on few images: what fails, fails soon.
+
+    Image size, precision, weights and systems are the suite's own.
+    """
+    methods = [method.model_copy(update={"settings": (*method.settings, *TRIAL)}) for method in suite.methods]
+    return suite.model_copy(update={"seeds": suite.seeds[:1], "methods": tuple(methods)})
+
+
 def check_as_planned(cell: Cell) -> None:
     """Refuse to train a cell with other code, data or weights than it was planned with; its record would name those.
 

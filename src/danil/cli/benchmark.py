@@ -1,6 +1,7 @@
 """The verb `danil benchmark`."""
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def benchmark(
         list[str] | None, typer.Option(metavar="TEXT", help="Only cells with this in their name; repeatable.")
     ] = None,
     any_code: Annotated[bool, typer.Option("--any-code", help="Take records made by other code as finished.")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Try everything for two steps on few images; no record is kept.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their estimated hours.")] = False,
 ) -> None:
     """Train every cell of a suite that has no record yet, resuming what was interrupted; failures are told at the end.
@@ -33,10 +37,14 @@ def benchmark(
     Example: danil benchmark suites/cpu.toml --workers 2
     Then: danil table results/benchmark
     """
-    from danil.benchmark import cells_of, read_suite, run_cells
+    from danil.benchmark import cells_of, read_suite, run_cells, trial_of
     from danil.benchmark.progress import cell_list, closing, outcome_printer
 
-    cells = cells_of(read_suite(suite), only or [])
+    asked = read_suite(suite)
+    if trial:
+        asked, work = trial_of(asked), work / "trial"
+        results = work / "records"
+    cells = cells_of(asked, only or [])
     if dry_run:
         typer.echo(cell_list(cells, results, any_code))
         return
@@ -54,4 +62,6 @@ def benchmark(
             )  # fmt: skip
     text, code = closing(outcomes)
     typer.echo(text, err=code != 0)
+    if trial and code == 0:
+        rmtree(work, ignore_errors=True)
     raise typer.Exit(code)

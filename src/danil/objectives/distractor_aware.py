@@ -33,7 +33,7 @@ from danil.objectives.row_operations import rows
 from danil.objectives.second_order import twice_differentiable
 from danil.objectives.second_pass import bare_module, eager, is_compiled, received_images, second_pass
 from danil.objectives.targets import known_images
-from danil.objectives.terms import Logits, Targets, Terms, detached
+from danil.objectives.terms import Logits, Targets, Terms, detached, unhooked
 
 Normalization = Literal["frozen", "coupled", "running"]
 MapScale = Literal["sample", "batch"]
@@ -154,7 +154,8 @@ class DistractorAware(nn.Module):
         with torch.enable_grad(), eager(), twice_differentiable(bare), tensor_at(bare, self.layer) as source:
             logits: Logits = model(inputs.clone())  # the network may write to what it receives
             losses, shares, found = self._first_losses(logits, targets)
-            distances = self._distances(source(inputs), logits, found, graph)
+            with unhooked(logits):
+                distances = self._distances(source(inputs), logits, found, graph)
         return logits if graph else detached(logits), losses, shares, found, distances
 
     def _two_passes(self, model: nn.Module, bare: nn.Module, images: Tensor, targets: Targets) -> Passes:
@@ -232,7 +233,8 @@ class DistractorAware(nn.Module):
         each = [(found[t].weights * penalties(d, self.epsilon, self.form)).sum() for t, d in distances.items()]
         penalty = torch.stack(each).sum() if each else loss * 0
         # A term of 0 needs no backward, which would talk to other ranks once more than theirs do.
-        norms = self.ratio.measured(loss, penalty if each else penalty.detach(), list(bare.parameters()))
+        with unhooked(logits):
+            norms = self.ratio.measured(loss, penalty if each else penalty.detach(), list(bare.parameters()))
         weight = self.weight if self.ratio.strength is None else self.ratio.weight().to(penalty)
         parts = {self.base.part: loss, "distractor": weight * penalty}
         stats = {"share_wrong": share_wrong(logits, targets), **distance_quantiles(loss, distances)}

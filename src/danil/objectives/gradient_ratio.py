@@ -10,8 +10,8 @@ from danil.objectives.margins import gradient_norm
 from danil.objectives.ranks import summed_over_ranks
 
 DECAY = 0.9
-SCALE = 1024.0
-"""Losses are measured times this power of two, so that fp16 gradients do not underflow."""
+SCALES = (2.0**10, 1.0, 2.0**-10, 2.0**-20)
+"""Losses are measured times the first of these powers of two at which no gradient leaves fp16's range."""
 
 
 class GradientRatio(nn.Module):
@@ -52,7 +52,7 @@ class GradientRatio(nn.Module):
         if not due:
             return None
         wanted = [p for p in parameters if p.requires_grad]
-        norms = torch.stack([gradient_norm(value * SCALE, wanted) / SCALE for value in (loss, penalty)]).float()
+        norms = torch.stack([scaled_norm(value, wanted) for value in (loss, penalty)]).float()
         if self.strength is not None:
             self._average(norms)
         return norms
@@ -68,3 +68,13 @@ class GradientRatio(nn.Module):
         if bool(sums[2] > 0):
             mean = (sums[:2] / sums[2]).to(self.norms)
             self.norms.copy_(torch.lerp(mean, self.norms, DECAY) if bool(self.norms[1]) else mean)
+
+
+def scaled_norm(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Return the norm of the gradient of a scalar; it is finite unless it is not at any of the `SCALES`."""
+    norm = value.detach()
+    for scale in SCALES:
+        norm = gradient_norm(value * scale, parameters) / scale
+        if bool(norm.isfinite()):
+            break
+    return norm

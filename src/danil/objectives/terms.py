@@ -1,6 +1,7 @@
 """The one contract every training objective keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +17,23 @@ Logits = Tensor | Mapping[str, Tensor]
 def detached(logits: Logits) -> Logits:
     """Return the same logits without their graph."""
     return logits.detach() if isinstance(logits, Tensor) else {task: z.detach() for task, z in logits.items()}
+
+
+@contextmanager
+def unhooked(logits: Logits) -> Generator[None]:
+    """Keep hooks that stand on the logits out of the gradients taken inside, which are the objective's own.
+
+    Fabric's mixed precision sets one on all that a network returns, which refuses every backward but `fabric.backward`.
+    """
+    outputs = [logits] if isinstance(logits, Tensor) else logits.values()
+    found = [(hooks, dict(hooks)) for output in outputs if (hooks := output._backward_hooks)]
+    for hooks, _ in found:
+        hooks.clear()
+    try:
+        yield
+    finally:
+        for hooks, kept in found:
+            hooks.update(kept)
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,14 @@ def compared(
         chosen = [found[row][metric] for row in rows[name]]
         return Bootstrap(np.array([one.point for one in chosen]), np.stack([one.samples for one in chosen], axis=1))
 
-    means = {
-        name: {key: told(key, method_mean(stack(name, key), groups, key), rarest) for key in metrics}
-        for name in methods
-    }
+    def mean(name: str, metric: str) -> Difference:
+        values = stack(name, metric)
+        if metric in RANKED and len(values.point) == 1:  # as `danil evaluate` tells it
+            low, high = Bootstrap(values.point[0], values.samples[:, 0]).area_interval(rarest)
+            return Difference(float(values.point[0]), low, high, np.nan)
+        return told(metric, method_mean(values, groups, metric), rarest)
+
+    means = {name: {key: mean(name, key) for key in metrics} for name in methods}
     pairs: list[Pair] = []
     for first, second in combinations(methods, 2):
         paired = None not in trained[first] and list(trained[first]) == list(trained[second])
