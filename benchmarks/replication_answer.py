@@ -62,7 +62,7 @@ def summary(suites: Sequence[Compared]) -> str:
     for suite in suites:
         told = danil_alone(suite)
         if suite.grids[0].part == "validation":
-            told.append(choice(suite.grids[0], suite.share == 1))
+            told += choices(suite, suites)
         lines += [suite.heading, "", *(f"- {text}" for text in told), ""] if told else []
     return "\n".join(lines).strip()
 
@@ -125,21 +125,45 @@ def reached(lows: Sequence[float], highs: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def choice(grid: Grid, finished: bool) -> str:
-    """Return which method has the highest mean on the validation part, for a test part to confirm; nothing before."""
-    if not finished:
-        return "No setting is chosen before all of them are finished."
+def choices(tried: Compared, suites: Sequence[Compared]) -> list[str]:
+    """Return which method has the highest mean on the validation part and what it does on a test part; nothing before.
+
+    A place is a data set with a backbone; each has its own choice.
+    """
+    grid = tried.grids[0]
+    if tried.share < 1:
+        return ["No setting is chosen before all of them are finished."]
     texts: list[str] = []
     for place in dict.fromkeys(key[:2] for key in grid.entries):
         means = {key[2]: entry.mean.value for key, entry in grid.entries.items() if key[:2] == place}
         best = max(means, key=means.__getitem__)
         where = f"{grid.titles['dataset', place[0]]}, {grid.titles['backbone', place[1]]}"
-        against = "nothing to confirm" if best == BASE else f"Base {number(means[BASE])}"
-        texts.append(f"{where}: {grid.titles['method', best]}, {number(means[best])} ({against})")
-    return (
-        f"**Chosen by the highest mean {metric_name(grid)} on the {grid.part} part**: {'; '.join(texts)}. The highest "
-        f"of {len(grid.names(2))} means is too high by selection; what it is worth the test part alone says."
-    )
+        told = f"Highest of {len(means)} means of {metric_name(grid)} on the {grid.part} part, {where}: "
+        told += f"**{grid.titles['method', best]}**, {number(means[best])}"
+        if best == BASE:
+            texts.append(f"{told}. No setting of DANIL is above it, so that there is none to confirm.")
+            continue
+        told += f" (Base {number(means[BASE])}), too high by being selected."
+        texts.append(f"{told} {confirmation((*place, best), tried, suites)}")
+    return texts
+
+
+def confirmation(chosen: Key, tried: Compared, suites: Sequence[Compared]) -> str:
+    """Return what the chosen objective does against Base on test parts of the same data set and backbone."""
+    objective = next(one.recipe["objective"] for one in tried.records if (one.dataset[0], one.method[0]) == chosen[::2])
+    found: list[str] = []
+    for suite in suites:
+        alike = {one.method[0] for one in suite.records if one.recipe["objective"] == objective}
+        for key in suite.grids[0].compared():
+            if suite.grids[0].part == "test" and key[:2] == chosen[:2] and key[2] in alike:
+                told = (
+                    f"{metric_name(grid)} less Base's {interval(entry.to_base)}, {explained(entry)}"
+                    for grid in suite.grids
+                    if (entry := grid.entries[key]).to_base is not None
+                )
+                seeds = plural(len(suite.grids[0].entries[key].shared), "seed")
+                found.append(f"On the test part ({suite.grids[0].title}, {seeds}): {'; '.join(told)}.")
+    return " ".join(found) or "Not confirmed on a test part yet."
 
 
 def trainings(name: str) -> int:
