@@ -109,14 +109,7 @@ def compared(
         chosen = [found[row][metric] for row in rows[name]]
         return Bootstrap(np.array([one.point for one in chosen]), np.stack([one.samples for one in chosen], axis=1))
 
-    def mean(name: str, metric: str) -> Difference:
-        values = stack(name, metric)
-        if metric in RANKED and len(values.point) == 1:  # as `danil evaluate` tells it
-            low, high = Bootstrap(values.point[0], values.samples[:, 0]).area_interval(rarest)
-            return Difference(float(values.point[0]), low, high, np.nan)
-        return told(metric, method_mean(values, groups, metric), rarest)
-
-    means = {name: {key: mean(name, key) for key in metrics} for name in methods}
+    means = {name: {key: mean(stack(name, key), groups, key, rarest) for key in metrics} for name in methods}
     pairs: list[Pair] = []
     for first, second in combinations(methods, 2):
         paired = None not in trained[first] and list(trained[first]) == list(trained[second])
@@ -126,6 +119,14 @@ def compared(
         p_values = [mcnemar_p(tables[a], tables[b]) for a, b in zip(rows[first], rows[second], strict=False)]
         pairs.append(Pair(first, second, (len(rows[first]), len(rows[second])), paired, found_in, p_values))
     return means, holm(pairs, metrics)
+
+
+def mean(values: Bootstrap, groups: int, metric: str, rarest: int) -> Difference:
+    """Return a method's mean over seeds; the interval of one training's area is that of `danil evaluate`."""
+    if metric in RANKED and len(values.point) == 1:
+        low, high = Bootstrap(values.point[0], values.samples[:, 0]).area_interval(rarest)
+        return Difference(float(values.point[0]), low, high, np.nan)
+    return told(metric, method_mean(values, groups, metric), rarest)
 
 
 def told(metric: str, found: Difference, rarest: int) -> Difference:
