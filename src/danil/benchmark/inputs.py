@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from danil.data import limit, read_source
-from danil.data.manifest import PARTS, Manifest
+from danil.data.manifest import PARTS
 from danil.models.weights import weights_file
 from danil.runs import Recipe
 from danil.training.preparation import divided
@@ -31,27 +31,27 @@ def inputs_reader() -> Callable[[Recipe], Inputs]:
 
     It raises `DataError` or `WeightsError` where they cannot be read.
     """
-    manifests: dict[str, Manifest] = {}
+    known: dict[str, tuple[str, dict[str, int]]] = {}
     file_digest = cache(digest_of_file)
 
-    def manifest_of(recipe: Recipe, several: bool) -> Manifest:
+    def described(recipe: Recipe, several: bool) -> tuple[str, dict[str, int]]:
         key = f"{recipe.data.source} {recipe.data.limit} {recipe.split.model_dump_json()} {several}"
-        if key not in manifests:
+        if key not in known:
             assert recipe.data.source is not None
             manifest = divided(read_source(recipe.data.source, several=several), recipe)
             if recipe.data.limit is not None:
                 manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
-            manifests[key] = manifest
-        return manifests[key]
+            known[key] = manifest.digest(), {name: len(manifest.part(name)) for name in PARTS}
+        return known[key]
 
     def read(recipe: Recipe) -> Inputs:
-        manifest = manifest_of(recipe, several=False)
+        digest, parts = described(recipe, several=False)
         further: dict[str, str] = {}
         if (file := weights_file(recipe.model.weights)) is not None:
             further["weights"] = file_digest(file)
         if recipe.objective.system == "multitask":
-            further["tasks"] = manifest_of(recipe, several=True).digest()
-        return Inputs(manifest.digest(), {name: len(manifest.part(name)) for name in PARTS}, further)
+            further["tasks"] = described(recipe, several=True)[0]
+        return Inputs(digest, parts, further)
 
     return read
 
