@@ -103,6 +103,9 @@ def test_a_failed_cell_is_told_at_the_end_and_the_others_finish(suite_file, tmp_
 
 def test_a_trial_names_what_would_fail_and_keeps_no_record(suite_file, tmp_path, capsys):
     results, work = tmp_path / "results", tmp_path / "work"
+    mine = work / "trial" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
     good = suite_file.read_text()
     suite_file.write_text(good + '\n[[methods]]\nname = "wrong"\nsettings = ["objective.name=multitask"]\n')
     with pytest.raises(typer.Exit) as stop:
@@ -116,7 +119,7 @@ def test_a_trial_names_what_would_fail_and_keeps_no_record(suite_file, tmp_path,
         benchmark(suite_file, results, work, trial=True)
     assert stop.value.exit_code == 0
     assert not list(results.rglob("*.json"))
-    assert not list(work.iterdir())
+    assert [path for path in work.rglob("*") if path.is_file()] == [mine]
 
 
 def test_a_suite_killed_and_started_again_ends_with_the_same_records(finished, suite_file, tmp_path):

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from danil.data import limit, read_source
 from danil.data.manifest import PARTS
 from danil.models.weights import weights_file
 from danil.runs import Recipe
-from danil.training.preparation import divided
+from danil.training.preparation import listed_images
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,7 @@ def inputs_reader() -> Callable[[Recipe], Inputs]:
     def described(recipe: Recipe, several: bool) -> tuple[str, dict[str, int]]:
         key = f"{recipe.data.source} {recipe.data.limit} {recipe.split.model_dump_json()} {several}"
         if key not in known:
-            assert recipe.data.source is not None
-            manifest = divided(read_source(recipe.data.source, several=several), recipe)
-            if recipe.data.limit is not None:
-                manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
+            manifest = listed_images(recipe, several)
             known[key] = manifest.digest(), {name: len(manifest.part(name)) for name in PARTS}
         return known[key]
 

@@ -42,7 +42,7 @@ def benchmark(
 
     asked = read_suite(suite)
     if trial:
-        asked, work = trial_of(asked), work / "trial"
+        asked, work = trial_of(asked), work / ".danil-trial"
         results = work / "records"
     cells = cells_of(asked, only or [])
     if dry_run:

@@ -1,5 +1,6 @@
 """How much the distractor term moves the parameters beside the base loss: measured, and held at a set strength."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 
@@ -71,10 +72,6 @@ class GradientRatio(nn.Module):
 
 
 def scaled_norm(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return the norm of the gradient of a scalar; it is finite unless it is not at any of the `SCALES`."""
-    norm = value.detach()
-    for scale in SCALES:
-        norm = gradient_norm(value * scale, parameters) / scale
-        if bool(norm.isfinite()):
-            break
-    return norm
+    """Return the norm of the gradient of a scalar at the first of the `SCALES` where it is finite, NaN at none."""
+    norms = (gradient_norm(value * scale, parameters) / scale for scale in SCALES)
+    return next((norm for norm in norms if bool(norm.isfinite())), value.new_tensor(math.nan))

@@ -82,13 +82,20 @@ def prepared_manifest(recipe: Recipe) -> Manifest:
         DataError: as the reader and the split say.
         RecipeError: the recipe asks for what the data do not have.
     """
-    if recipe.data.source is None:
-        raise RecipeError("`data.source` is not set: it says where the images come from, as READER:PATH.")
-    manifest = divided(read_source(recipe.data.source, several=recipe.objective.system == "multitask"), recipe)
-    if recipe.data.limit is not None:
-        manifest = limit(manifest, recipe.data.limit, seed=recipe.split.seed)
+    manifest = listed_images(recipe, several=recipe.objective.system == "multitask")
     check_selection(recipe, manifest)
     return manifest
+
+
+def listed_images(recipe: Recipe, several: bool) -> Manifest:
+    """Return the recipe's data as `prepared_manifest`, with `several` tasks or those its source gives by itself.
+
+    Whether the parts suffice for the recipe is not asked.
+    """
+    if recipe.data.source is None:
+        raise RecipeError("`data.source` is not set: it says where the images come from, as READER:PATH.")
+    manifest = divided(read_source(recipe.data.source, several=several), recipe)
+    return manifest if recipe.data.limit is None else limit(manifest, recipe.data.limit, seed=recipe.split.seed)
 
 
 def check_selection(recipe: Recipe, manifest: Manifest) -> None:
