@@ -111,6 +111,17 @@ def test_large_maps_are_left_to_pytorch():
     assert calls.counts["weight_gradient"] == 1
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+def test_16_bits_are_left_to_pytorch_which_takes_both_gradients_in_one_call(autocast):
+    layer, calls = nn.Conv2d(4, 4, 1), Calls()
+    images = torch.rand(2, 4, 5, 5, requires_grad=True)
+    if not autocast:
+        layer, images = layer.bfloat16(), images.bfloat16()
+    with small_maps(layer), calls, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        layer(images).sum().backward()
+    assert calls.counts["convolution_backward"] == 1
+
+
 def test_values_without_a_graph_are_pytorchs():
     model = network()
     images, _ = batch()

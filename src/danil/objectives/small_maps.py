@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,7 +25,8 @@ def small_maps(model: nn.Module) -> Generator[None]:
     the map, and 1 × 1 convolutions of few pixels are quicker as matrix products: the last stages of EfficientNets,
     MobileNets and ConvNeXts at 64 to 112 px (measured in docs/second_order.md). Values are PyTorch's up to
     rounding. Only the forward must run inside; `backward` may follow outside. Nothing happens for networks on another
-    device, compiled ones, and ones without such convolutions; nothing about the model is touched.
+    device, compiled ones, ones without such convolutions, and in 16 bits, where PyTorch's kernels are as quick; nothing
+    about the model is touched.
 
     Args:
         model: the network about to run.
@@ -54,7 +56,8 @@ def convolution(input: Tensor, weight: Tensor, *args: Any, **named: Any) -> Tens
     """Return `conv2d`, depthwise and pointwise ones on small maps by the rules of `danil.objectives.substitutes`."""
     special = weight.shape[1:2] == (1,) or set(weight.shape[2:]) == {1}
     small = input.dim() == 4 and max(input.shape[2:]) <= LARGEST
-    if special and small and replaceable(input, weight, *args, *named.values()):
+    wide = input.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+    if special and small and wide and replaceable(input, weight, *args, *named.values()):
         result = RULES[functional.conv2d](input, weight, *args, **named)
         if result is not NotImplemented:
             return result
