@@ -64,6 +64,8 @@ error of their own, so that one outside our interval does not contradict it.
 | CRC-MSI | 93,408 + 98,904 tiles | not at hand |
 | image size | not given | 64 px |
 | epochs | 30 | 10: what two CPU cores can train |
+| arithmetic | not given | float32; `resnet50` in bf16, weights in float32 \
+([what that does to the term](second_order.md#autocast-and-fabric)) |
 | optimiser | learning rate 0.01; no schedule, batch or momentum given | SGD at a constant 0.01, batch 32 |
 | BatchNorm | not given | running statistics recomputed over 2,048 training images at the end |
 | seeds | not given, apparently one | as in the table above |
