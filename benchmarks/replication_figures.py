@@ -1,12 +1,13 @@
 """The figures of docs/replication.md: differences to Base, and the ratio of gradients by epoch."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from danil.benchmark.grid import Grid
 from danil.benchmark.records import Record
@@ -14,10 +15,10 @@ from danil.benchmark.tables import differences
 from danil.data import write_atomically
 from danil.report.charts import PLAIN
 from danil.report.difference_chart import CAPTION, chart_size, differences_drawn
-from danil.report.drawing import drawn, series
+from danil.report.drawing import SERIES, drawn, series
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-
+MARKERS = "osD^"
 
 Names = tuple[str, str, str, str]
 
@@ -33,26 +34,36 @@ def measured(records: Sequence[Record]) -> dict[Names, list[dict[str, Any]]]:
 
 
 def gradients(records: Sequence[Record]) -> str:
-    """Draw the gradient ratio by epoch and return the picture as Markdown; nothing where no record holds it."""
-    logs = measured(records)
-    several = len({(suite, backbone) for suite, _, backbone, _ in logs}) > 1
+    """Draw the gradient ratio by epoch, a picture for each suite and backbone, and return them as Markdown."""
+    places: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for (suite, dataset, backbone, method), each in measured(records).items():
+        places.setdefault((suite, backbone), {})[f"{method}, {dataset}"] = each
+    lines: list[str] = []
+    for (suite, backbone), logs in places.items():
+        name = f"replication-gradients-{suite}-{re.sub('[^0-9a-z]+', '_', backbone.lower())}.svg"
+        write_atomically(FIGURES / name, drawn(ratio_drawn(logs), (8.6, 3.4)))
+        title = f"Ratio of the gradients of DANIL's term and of the loss, by epoch: {suite}, {backbone}"
+        lines.append(f"**{suite}, {backbone}**\n\n![{title}](figures/{name})")
+    return "\n\n".join(lines)
+
+
+def ratio_drawn(logs: Mapping[str, Sequence[dict[str, Any]]]) -> Callable[[Axes], None]:
+    """Return what draws the mean over seeds of the gradient ratio, a line for each name."""
 
     def draw(axes: Axes) -> None:
-        for place, ((suite, dataset, backbone, method), each) in enumerate(logs.items()):
-            name = f"{method}, {dataset}" + (f" ({suite}, {backbone})" if several else "")
-            ratio = np.array([log["gradient_ratio"] for log in each], dtype=float)
-            axes.plot(
-                each[0]["epoch"], np.nanmean(ratio, axis=0), marker="o", markersize=3.5, label=name, **series(place)
-            )
+        for place, (name, each) in enumerate(logs.items()):
+            ratio = np.nanmean(np.array([log["gradient_ratio"] for log in each], dtype=float), axis=0)
+            marker = MARKERS[place // len(SERIES) % len(MARKERS)]
+            axes.plot(each[0]["epoch"], ratio, marker=marker, markersize=4, label=name, **series(place))
         axes.set(xlabel="epoch", ylabel="‖∇λL_d‖ / ‖∇L⁺‖", yscale="log")
+        low, high = np.log10(axes.get_ylim())
+        axes.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high))  # whole decades: only they have a label
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PLAIN)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
-    if not logs:
-        return ""
-    write_atomically(FIGURES / "replication-gradients.svg", drawn(draw, (8.6, 3.4)))
-    return "![Ratio of the gradients of DANIL's term and of the loss, by epoch](figures/replication-gradients.svg)"
+    return draw
 
 
 def figures(found: Sequence[Grid]) -> str:
