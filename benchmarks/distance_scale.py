@@ -6,19 +6,16 @@ Takes the trained network of each run and batches of its training images, in tra
 results/distance_scale.json and the table in docs/method.md.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from marked import write_between
+from measured_runs import write_measured
 
 from danil import DistractorAware
-from danil.data import loader, write_atomically
+from danil.data import loader
 from danil.runs import RunFolder, open_run, run_manifest
 
-ROOT = Path(__file__).parents[1]
 READINGS = {
     "mean": {"distance": "mean"},
     "sum (Eq. 5 as printed)": {"distance": "sum"},
@@ -58,10 +55,4 @@ def table(records: list[dict[str, object]]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--batches", type=int, default=6)
-    arguments = parser.parse_args()
-    found = [record for run in arguments.runs for record in measured(run, arguments.batches)]
-    write_atomically(ROOT / "results" / "distance_scale.json", json.dumps(found, indent=1) + "\n")
-    write_between(ROOT / "docs" / "method.md", MARKS, table(found))
+    write_measured(__doc__, measured, table, "distance_scale.json", "method.md", MARKS)

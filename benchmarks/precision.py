@@ -6,20 +6,17 @@ Takes the trained network of each run and batches of its training images, in tra
 results/precision.json and the table in docs/second_order.md.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from marked import write_between
+from measured_runs import write_measured
 from torch import Tensor, nn
 
 from danil import DistractorAware
-from danil.data import loader, write_atomically
+from danil.data import loader
 from danil.runs import RunFolder, open_run, run_manifest
 
-ROOT = Path(__file__).parents[1]
 ARITHMETIC = {"float32": torch.float32, "bf16 autocast": torch.float32, "float64": torch.float64}
 REFERENCE, AUTOCAST = "float64", "bf16 autocast"
 PARTS = {"cross_entropy": "∇L⁺", "distractor": "∇L_d"}
@@ -86,10 +83,4 @@ def table(records: list[dict[str, object]]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--batches", type=int, default=6)
-    arguments = parser.parse_args()
-    records = [record for run in arguments.runs for record in measured(run, arguments.batches)]
-    write_atomically(ROOT / "results" / "precision.json", json.dumps(records, indent=1) + "\n")
-    write_between(ROOT / "docs" / "second_order.md", MARKS, table(records))
+    write_measured(__doc__, measured, table, "precision.json", "second_order.md", MARKS)

@@ -11,6 +11,9 @@ from danil.objectives import depthwise
 FEW_PIXELS = 2048
 """Pixels of a batch up to which a matrix product is quicker than a 1 × 1 convolution."""
 
+WIDE = (torch.float32, torch.float64)
+"""Types in which PyTorch has slow kernels on a CPU that other forms are quicker than."""
+
 _aten = torch.ops.aten
 
 
@@ -148,7 +151,7 @@ def convolution_form(x: Tensor, w: Tensor, geometry: tuple[Any, ...]) -> Form:
     form = _Convolution(w.detach(), tuple(x.shape), *geometry)
     if form.is_linear():
         return _FullConvolution(form.input_shape, tuple(w.shape))
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+    if x.device.type != "cpu" or x.dtype not in WIDE:
         return form
     if form.is_small_depthwise():
         return _SmallDepthwise(form.weight, form.input_shape, *geometry)

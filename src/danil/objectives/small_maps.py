@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from danil.objectives.convolution_forms import WIDE
 from danil.objectives.replaced_functions import ReplacedFunctions
 from danil.objectives.second_order import replaceable
 from danil.objectives.second_pass import is_compiled
@@ -25,7 +26,7 @@ def small_maps(model: nn.Module) -> Generator[None]:
     the map, and 1 × 1 convolutions of few pixels are quicker as matrix products: the last stages of EfficientNets,
     MobileNets and ConvNeXts at 64 to 112 px (measured in docs/second_order.md). Values are PyTorch's up to
     rounding. Only the forward must run inside; `backward` may follow outside. Nothing happens for networks on another
-    device, compiled ones, ones without such convolutions, and in 16 bits, where PyTorch's kernels are as quick; nothing
+    device, compiled ones, ones without such convolutions, and in 16 bits, for which there are no quicker rules; nothing
     about the model is touched.
 
     Args:
@@ -56,7 +57,7 @@ def convolution(input: Tensor, weight: Tensor, *args: Any, **named: Any) -> Tens
     """Return `conv2d`, depthwise and pointwise ones on small maps by the rules of `danil.objectives.substitutes`."""
     special = weight.shape[1:2] == (1,) or set(weight.shape[2:]) == {1}
     small = input.dim() == 4 and max(input.shape[2:]) <= LARGEST
-    wide = input.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+    wide = input.dtype in WIDE and not torch.is_autocast_enabled("cpu")
     if special and small and wide and replaceable(input, weight, *args, *named.values()):
         result = RULES[functional.conv2d](input, weight, *args, **named)
         if result is not NotImplemented:
